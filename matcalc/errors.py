@@ -1,0 +1,145 @@
+"""The one family of errors: what is wrong, where, and the next move."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A half-open range of character offsets in the source text."""
+
+    start: int
+    end: int
+
+
+class MatcalcError(ValueError):
+    """Base of every error matcalc raises on purpose.
+
+    Parameters
+    ----------
+    message: one sentence that says what is wrong, with shapes in the user's names.
+    span: where in the source text, when known.
+    source: the whole source text, used for the line and the caret.
+    hint: the likely fix, the next move.
+    """
+
+    code = "error"
+    exit_status = 2
+
+    def __init__(
+        self, message: str, *, span: Span | None = None, source: str | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.span = span
+        self.source = source
+        self.hint = hint
+
+    def with_source(self, source: str) -> MatcalcError:
+        """Attach the source text (kept if one is already attached)."""
+        if self.source is None:
+            self.source = source
+        return self
+
+    @property
+    def position(self) -> tuple[int, int] | None:
+        """Line and column, both counted from 1."""
+        if self.span is None or self.source is None:
+            return None
+        before = self.source[: self.span.start]
+        return before.count("\n") + 1, self.span.start - (before.rfind("\n") + 1) + 1
+
+    @property
+    def caret(self) -> str | None:
+        """The offending source line with carets under the span."""
+        place = self.position
+        if place is None or self.span is None or self.source is None:
+            return None
+        line, column = place
+        text = self.source.split("\n")[line - 1]
+        shift = 0
+        if len(text) > 100:
+            shift = max(0, column - 1 - 50)
+            text = text[shift : shift + 100]
+        width = max(1, min(self.span.end - self.span.start, len(text) - (column - 1 - shift)))
+        return f"  {text}\n  {' ' * (column - 1 - shift)}{'^' * width}"
+
+    def __str__(self) -> str:
+        parts = [self.message]
+        if self.caret is not None:
+            parts.append(self.caret)
+        if self.hint:
+            parts.append(f"hint: {self.hint}")
+        return "\n".join(parts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same facts as plain data, for ``--json`` and services."""
+        place = self.position
+        return {
+            "code": self.code,
+            "message": self.message,
+            "offset": None if self.span is None else self.span.start,
+            "end": None if self.span is None else self.span.end,
+            "line": None if place is None else place[0],
+            "column": None if place is None else place[1],
+            "caret": self.caret,
+            "hint": self.hint,
+        }
+
+
+class ParseError(MatcalcError):
+    """The text does not follow the grammar."""
+
+    code = "syntax"
+    exit_status = 2
+
+
+class UsageError(MatcalcError):
+    """An argument of the API or the command line does not make sense."""
+
+    code = "usage"
+    exit_status = 2
+
+
+class UnknownName(MatcalcError):
+    """A name or function that is not known here."""
+
+    code = "name"
+    exit_status = 3
+
+
+class ShapeError(MatcalcError):
+    """Shapes that do not fit."""
+
+    code = "shape"
+    exit_status = 3
+
+
+class DomainError(MatcalcError):
+    """A value outside the domain on which the operation is defined."""
+
+    code = "domain"
+    exit_status = 3
+
+
+class NotDifferentiable(MatcalcError):
+    """The operation has no derivative, or none is known; it is named."""
+
+    code = "not-differentiable"
+    exit_status = 4
+
+
+class Unsupported(MatcalcError):
+    """Meaningful, but not something matcalc can do; the reason is given."""
+
+    code = "unsupported"
+    exit_status = 4
+
+
+class LimitError(MatcalcError):
+    """A named limit on the size of the input was reached."""
+
+    code = "limit"
+    exit_status = 2

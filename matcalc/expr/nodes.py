@@ -1,0 +1,261 @@
+"""The node kinds of the index normal form, and how they are compared and walked.
+
+A node is an immutable tensor with positional axes. Its digest is a hash of its structure, the same in
+every process: equal digests are equal nodes, so a pass that keeps its results by digest works on the
+shared graph and never on the tree. Nodes build what they are told; the normal form is made by
+`matcalc.expr.build`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+from .dims import Dim, Shape
+
+Exact = int | Fraction
+
+
+class Factor(NamedTuple):
+    """One factor of a `Product`: an operand, its entrywise exponent and the label of each of its axes."""
+
+    node: Node
+    exponent: Exact
+    labels: tuple[int, ...]
+
+
+class Term(NamedTuple):
+    """One term of a `Sum`: an exact coefficient and a node of the sum's shape."""
+
+    coefficient: Exact
+    node: Node
+
+
+def _digest(*parts: str | bytes) -> bytes:
+    joined = b"\x00".join(part.encode() if isinstance(part, str) else part for part in parts)
+    return blake2b(joined, digest_size=16).digest()
+
+
+class Node:
+    """A tensor expression: ``shape`` is a tuple of dimensions, ``children`` the operands in order."""
+
+    __slots__ = ("_cache", "digest", "shape")
+
+    shape: Shape
+    digest: bytes
+
+    @property
+    def order(self) -> int:
+        """The number of axes: 0 for a scalar, 1 for a vector, 2 for a matrix."""
+        return len(self.shape)
+
+    @property
+    def children(self) -> tuple[Node, ...]:
+        return ()
+
+    @property
+    def cache(self) -> dict[str, Any]:
+        """Facts derived from the structure alone, computed once."""
+        try:
+            return self._cache  # type: ignore[has-type, no-any-return]
+        except AttributeError:
+            self._cache: dict[str, Any] = {}
+            return self._cache
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Node) and self.digest == other.digest)
+
+    def __hash__(self) -> int:
+        return int.from_bytes(self.digest[:8], "big")
+
+    def __lt__(self, other: Node) -> bool:
+        return self.digest < other.digest
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.digest.hex()[:8]} {tuple(map(str, self.shape))}>"
+
+
+class Variable(Node):
+    """A named input. ``properties`` are the declared ones: ``symmetric``, ``spd``, ``positive`` …"""
+
+    __slots__ = ("name", "properties")
+
+    def __init__(self, name: str, shape: Shape, properties: Iterable[str] = ()) -> None:
+        self.name = name
+        self.shape = shape
+        self.properties = frozenset(properties)
+        self.digest = _digest("variable", name, *(d.key for d in shape), "|", *sorted(self.properties))
+
+
+class Structure(Node):
+    """A constant tensor known by its kind and dimensions, never by its entries.
+
+    ========== ================== ============= ======================================================
+    kind       parameters         shape         entry
+    ========== ================== ============= ======================================================
+    delta      n                  (n, n)        1 where i = j
+    unit       k, n               (n,)          1 where i = k (k counts from 1)
+    select     m, n, offset       (m, n)        1 where j = i + offset (a run of rows of the identity)
+    pair       m, n               (m n, m, n)   1 where r = i + m j (column-major vec)
+    halfpair   n                  (n(n+1)/2, n, n)  1 where r is the place of i >= j, column by column
+    lower      n                  (n, n)        1 where i >= j
+    levicivita                    (3, 3, 3)     sign of the permutation
+    range      start, n           (n,)          start + i, i from 0
+    size       n                  ()            the number n
+    pi, e, inf                    ()            the number
+    ========== ================== ============= ======================================================
+    """
+
+    __slots__ = ("kind", "parameters")
+
+    def __init__(self, kind: str, *parameters: Dim) -> None:
+        self.kind = kind
+        self.parameters = parameters
+        self.shape = _structure_shape(kind, parameters)
+        self.digest = _digest("structure", kind, *(d.key for d in parameters))
+
+
+def _structure_shape(kind: str, parameters: tuple[Dim, ...]) -> Shape:
+    match kind:
+        case "delta" | "lower":
+            return parameters[0], parameters[0]
+        case "unit" | "range":
+            return (parameters[1],)
+        case "select":
+            return parameters[0], parameters[1]
+        case "pair":
+            return parameters[0] * parameters[1], parameters[0], parameters[1]
+        case "halfpair":
+            n = parameters[0]
+            return (n * n + n) * Fraction(1, 2), n, n
+        case "levicivita":
+            return Dim.of(3), Dim.of(3), Dim.of(3)
+        case "size" | "pi" | "e" | "inf":
+            return ()
+    raise AssertionError(f"no structure {kind}")
+
+
+class Product(Node):
+    """An n-ary contraction: factors with labels, the labels ``0 … order-1`` are the output axes in order,
+    every other label is summed. An output label that no factor carries broadcasts (a tensor of ones is the
+    product without factors).
+    """
+
+    __slots__ = ("factors", "sizes")
+
+    def __init__(self, factors: tuple[Factor, ...], order: int, sizes: tuple[Dim, ...]) -> None:
+        self.factors = factors
+        self.sizes = sizes
+        self.shape = sizes[:order]
+        pieces: list[bytes] = []
+        for node, exponent, labels in factors:
+            pieces.append(node.digest)
+            pieces.append(f"{exponent}:{labels}".encode())
+        self.digest = _digest("product", str(order), *(d.key for d in sizes), *pieces)
+
+    @property
+    def children(self) -> tuple[Node, ...]:
+        return tuple(factor.node for factor in self.factors)
+
+    @property
+    def summed(self) -> range:
+        """The summed labels."""
+        return range(len(self.shape), len(self.sizes))
+
+
+class Sum(Node):
+    """A linear combination with exact coefficients; the empty sum is zero, a number is a multiple of `ONE`."""
+
+    __slots__ = ("terms",)
+
+    def __init__(self, terms: tuple[Term, ...], shape: Shape) -> None:
+        self.terms = terms
+        self.shape = shape
+        pieces: list[bytes] = []
+        for coefficient, node in terms:
+            pieces.append(str(coefficient).encode())
+            pieces.append(node.digest)
+        self.digest = _digest("sum", *(d.key for d in shape), b"|", *pieces)
+
+    @property
+    def children(self) -> tuple[Node, ...]:
+        return tuple(term.node for term in self.terms)
+
+
+class Map(Node):
+    """A scalar function applied entrywise: ``axes[k]`` says which output axis each axis of argument k is.
+
+    A unary map has the shape of its argument; with several arguments each is broadcast along the output
+    axes it does not carry.
+    """
+
+    __slots__ = ("args", "axes", "op")
+
+    def __init__(self, op: str, args: tuple[Node, ...], axes: tuple[tuple[int, ...], ...], shape: Shape) -> None:
+        self.op = op
+        self.args = args
+        self.axes = axes
+        self.shape = shape
+        self.digest = _digest("map", op, *(d.key for d in shape), repr(axes), *(a.digest for a in args))
+
+    @property
+    def children(self) -> tuple[Node, ...]:
+        return self.args
+
+
+Parameter = str | int | Fraction
+
+
+class Call(Node):
+    """A function that is neither entrywise nor multilinear, by operation name.
+
+    The trailing axes of each argument are the core axes of the operation's signature, all axes before them
+    are batch axes, the same for every argument. ``properties`` are facts about the value that were known
+    when it was built (``symmetric`` …); they follow from the rest and are not part of its identity.
+    """
+
+    __slots__ = ("args", "op", "parameters", "properties")
+
+    def __init__(
+        self,
+        op: str,
+        args: tuple[Node, ...],
+        shape: Shape,
+        parameters: tuple[tuple[str, Parameter], ...] = (),
+        properties: Iterable[str] = (),
+    ) -> None:
+        self.op = op
+        self.args = args
+        self.shape = shape
+        self.parameters = parameters
+        self.properties = frozenset(properties)
+        self.digest = _digest("call", op, repr(parameters), *(d.key for d in shape), "|", *(a.digest for a in args))
+
+    @property
+    def children(self) -> tuple[Node, ...]:
+        return self.args
+
+
+ONE = Product((), 0, ())
+
+
+def postorder(*roots: Node) -> Iterator[Node]:
+    """Every distinct node reachable from the roots, children before parents, each once."""
+    seen: set[bytes] = set()
+    for root in roots:
+        stack: list[tuple[Node, Iterator[Node]]] = []
+        if root.digest not in seen:
+            seen.add(root.digest)
+            stack.append((root, iter(root.children)))
+        while stack:
+            node, children = stack[-1]
+            for child in children:
+                if child.digest not in seen:
+                    seen.add(child.digest)
+                    stack.append((child, iter(child.children)))
+                    break
+            else:
+                stack.pop()
+                yield node

@@ -1,0 +1,112 @@
+"""Matrix calculus: derivatives of matrix expressions as readable formulas and fast NumPy functions.
+
+>>> import matcalc as mc
+>>> mc.derive("x^T A x", wrt="x").formula
+'(A + A^T) x'
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .api import (
+        CheckReport,
+        Derivative,
+        Expr,
+        Function,
+        derive,
+        grad,
+        hessian,
+        hvp,
+        jacobian,
+        jvp,
+        parse,
+        symbols,
+        value_and_grad,
+        vjp,
+    )
+    from .errors import (
+        DomainError,
+        LimitError,
+        MatcalcError,
+        NotDifferentiable,
+        ParseError,
+        ShapeError,
+        UnknownName,
+        Unsupported,
+        UsageError,
+    )
+    from .jupyter import load_ipython_extension
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CheckReport",
+    "Derivative",
+    "DomainError",
+    "Expr",
+    "Function",
+    "LimitError",
+    "MatcalcError",
+    "NotDifferentiable",
+    "ParseError",
+    "ShapeError",
+    "UnknownName",
+    "Unsupported",
+    "UsageError",
+    "__version__",
+    "derive",
+    "grad",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "jvp",
+    "load_ipython_extension",
+    "parse",
+    "symbols",
+    "value_and_grad",
+    "vjp",
+]
+
+_HOME = {
+    "CheckReport": ".api",
+    "Derivative": ".api",
+    "Expr": ".api",
+    "Function": ".api",
+    "derive": ".api",
+    "grad": ".api",
+    "hessian": ".api",
+    "hvp": ".api",
+    "jacobian": ".api",
+    "jvp": ".api",
+    "parse": ".api",
+    "symbols": ".api",
+    "value_and_grad": ".api",
+    "vjp": ".api",
+    "DomainError": ".errors",
+    "LimitError": ".errors",
+    "MatcalcError": ".errors",
+    "NotDifferentiable": ".errors",
+    "ParseError": ".errors",
+    "ShapeError": ".errors",
+    "UnknownName": ".errors",
+    "Unsupported": ".errors",
+    "UsageError": ".errors",
+    "load_ipython_extension": ".jupyter",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the home of a public name on first use, so that ``import matcalc`` costs a millisecond."""
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'matcalc' has no attribute {name!r}")
+    value = getattr(import_module(home, __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

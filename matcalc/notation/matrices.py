@@ -1,0 +1,464 @@
+"""The way back: a node as an expression of the language, in matrix notation where its network allows it.
+
+Scalars, columns and matrices are written with products, transposes, traces and ``diag``; what has more than two axes,
+or does not reduce, as ``einsum("…", …)``. The result is always valid input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from string import ascii_lowercase, ascii_uppercase
+
+from ..calculus.slices import slice_axis
+from ..errors import Unsupported
+from ..expr.build import as_number, product, split_coefficient
+from ..expr.dims import Dim, Shape
+from ..expr.nodes import Call, Exact, Factor, Map, Node, Product, Structure, Sum, Variable, postorder
+from ..syntax import ast
+from .network import Network, read_network, reduce, structure_ast
+from .pieces import (
+    Chain,
+    Item,
+    call,
+    chain_ast,
+    dimension,
+    entrywise_chain,
+    flip,
+    integer,
+    raised,
+    rational,
+    signed,
+    single,
+    times,
+    with_scalars,
+)
+
+COMPARISONS: Mapping[str, str] = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
+RENAMED_MAPS: Mapping[str, str] = {"maximum": "max", "minimum": "min"}
+#: Above this many nodes of written-out syntax, repeated sub-expressions get names.
+LARGEST_INLINE = 400
+
+
+def to_ast(node: Node, order: Sequence[str] = ()) -> ast.Ast:
+    """The node as syntax: an `Expression <matcalc.syntax.ast.Ast>`, or a `Program` with named intermediates.
+
+    Parameters
+    ----------
+    node: any node; the shape is the shape of the value (a vector is written as a column).
+    order: the variables in the order in which the reader wrote them; terms and factors follow it.
+    """
+    return _Writer(order).expression(node)
+
+
+def to_program(node: Node, order: Sequence[str] = (), taken: Sequence[str] = ()) -> ast.Ast:
+    """Like `to_ast`, but a long formula names what it repeats: ``t1 = …; … t1 …``.
+
+    Parameters
+    ----------
+    taken: names that may not be used for intermediates.
+    """
+    writer = _Writer(order)
+    sizes: dict[bytes, int] = {}
+    uses: dict[bytes, int] = {}
+    nodes = list(postorder(node))
+    for part in nodes:
+        sizes[part.digest] = min(10**9, 1 + sum(sizes[child.digest] for child in part.children))
+        for child in part.children:
+            uses[child.digest] = uses.get(child.digest, 0) + 1
+    if sizes[node.digest] <= LARGEST_INLINE:
+        return writer.expression(node)
+    used = {part.name for part in nodes if isinstance(part, Variable)} | set(taken)
+    statements: list[ast.Ast] = []
+    weight: dict[bytes, int] = {}
+    count = 0
+    for part in nodes:
+        weight[part.digest] = 1 + sum(weight[child.digest] for child in part.children)
+        named = uses.get(part.digest, 0) > 1 and weight[part.digest] >= 4
+        long = weight[part.digest] > LARGEST_INLINE // 4 and part is not node
+        if not (named or long) or part.order > 2 or not part.children or not writer.can_write(part):
+            continue
+        count += 1
+        while f"t{count}" in used:
+            count += 1
+        name = ast.Name(f"t{count}")
+        statements.append(ast.Assign(name, writer.expression(part)))
+        writer.names[part.digest] = name
+        weight[part.digest] = 1
+    statements.append(ast.Output(writer.expression(node)))
+    if len(statements) == 1:
+        return writer.expression(node)
+    return ast.Program(tuple(statements))
+
+
+class _Writer:
+    """Writes nodes bottom-up; one tree per distinct node."""
+
+    def __init__(self, order: Sequence[str]) -> None:
+        self.rank = {name: position for position, name in enumerate(order)}
+        self.names: dict[bytes, ast.Ast] = {}
+        self.written: dict[bytes, ast.Ast] = {}
+        self.keys: dict[bytes, tuple[int, ...]] = {}
+
+    # -- order of appearance
+
+    def appearance(self, root: Node) -> tuple[int, ...]:
+        """The ranks of the variables of a node, ascending."""
+        for node in postorder(root):
+            if node.digest in self.keys:
+                continue
+            if isinstance(node, Variable):
+                self.keys[node.digest] = (self.rank.get(node.name, len(self.rank)),)
+            else:
+                found = {rank for child in node.children for rank in self.keys[child.digest]}
+                self.keys[node.digest] = tuple(sorted(found))
+        return self.keys[root.digest]
+
+    def factor_key(self, factor: Factor) -> tuple[object, ...]:
+        constant = isinstance(factor.node, Structure)
+        return (constant, self.appearance(factor.node), factor.node.order, _complexity(factor.node), factor.labels,
+                factor.node.digest)
+
+    # -- expressions
+
+    def can_write(self, node: Node) -> bool:
+        """Whether the node is an expression by itself."""
+        try:
+            self.expression(node)
+        except Unsupported:
+            return False
+        return True
+
+    def expression(self, root: Node) -> ast.Ast:
+        """The tree of a node and of everything below it."""
+        stack = [(root, False)]
+        while stack:
+            node, ready = stack.pop()
+            if node.digest in self.written or node.digest in self.names:
+                continue
+            if ready:
+                self.written[node.digest] = self.write(node)
+                continue
+            stack.append((node, True))
+            if self.by_slices(node) is None:
+                stack.extend((child, False) for child in node.children)
+        return self.tree(root)
+
+    def tree(self, node: Node) -> ast.Ast:
+        """The tree of a node that has been written."""
+        return self.names.get(node.digest) or self.written.get(node.digest) or self.expression(node)
+
+    def write(self, node: Node) -> ast.Ast:
+        if isinstance(node, Variable):
+            return ast.Name(node.name)
+        if isinstance(node, Structure):
+            return structure_ast(node)
+        if isinstance(node, Sum):
+            return self.write_sum(node)
+        if isinstance(node, Product):
+            sign, tree = self.write_term(1, node)
+            return signed(sign, tree)
+        if isinstance(node, Map):
+            return self.write_map(node)
+        assert isinstance(node, Call)
+        return self.write_call(node)
+
+    # -- sums
+
+    def write_sum(self, node: Sum) -> ast.Ast:
+        value = as_number(node)
+        if value is not None:
+            return rational(value) if value > 0 else integer(0) if value == 0 else signed(-1, rational(-value))
+        if not node.terms:
+            return call("zeros", *(dimension(dim) for dim in node.shape))
+        terms = sorted(
+            node.terms,
+            key=lambda term: (
+                term.coefficient < 0,
+                _is_constant(term.node),
+                self.appearance(term.node),
+                _complexity(term.node),
+                term.node.digest,
+            ),
+        )
+        full = any(_fills(term.node) for term in terms) if len(terms) > 1 else False
+        common = self.common_coefficient(terms) if len(terms) > 1 else 1
+        written: list[tuple[int, ast.Ast]] = []
+        for coefficient, part in terms:
+            scaled = coefficient / common if common != 1 else coefficient
+            short = self.write_broadcast(scaled, part) if full else None
+            written.append(short if short is not None else self.write_term(scaled, part))
+        written.sort(key=lambda term: term[0] < 0)
+        if len(written) == 1:
+            return signed(*written[0])
+        total = ast.Add(tuple(written))
+        if common == 1:
+            return total
+        return times(rational(common), total)
+
+    def common_coefficient(self, terms: Sequence[tuple[Exact, Node]]) -> Exact:
+        """The number that all terms carry, when taking it out shortens the sum."""
+        sizes = {abs(coefficient) for coefficient, _ in terms}
+        if len(sizes) == 1:
+            size = sizes.pop()
+            return size if size != 1 else 1
+        return 1
+
+    def write_broadcast(self, coefficient: Exact, node: Node) -> tuple[int, ast.Ast] | None:
+        """A term that is constant along some axes, in a sum with terms that are not: it expands by itself."""
+        if isinstance(node, Structure) and node.kind == "delta":
+            return with_scalars(coefficient, (), (), ast.Name("I"))
+        if not isinstance(node, Product) or not node.order:
+            return None
+        carried = {label for factor in node.factors for label in factor.labels if label < node.order}
+        deltas = [factor for factor in node.factors if isinstance(factor.node, Structure) and factor.node.kind == "delta"]
+        if len(carried) == node.order:
+            if len(deltas) == 1 and node.order == 2:
+                rest = [factor for factor in node.factors if factor is not deltas[0]]
+                if not any(factor.labels for factor in rest):
+                    above = [raised(self.tree(f.node), f.exponent, False) for f in rest if f.exponent > 0]
+                    below = [raised(self.tree(f.node), -f.exponent, False) for f in rest if f.exponent < 0]
+                    return with_scalars(coefficient, above, below, ast.Name("I"))
+            return None
+        if not carried:
+            inner = Product(tuple(node.factors), 0, node.sizes[node.order :]) if not node.factors else None
+            if not node.factors:
+                return with_scalars(coefficient, (), (), None)
+            from_labels = tuple(
+                Factor(f.node, f.exponent, tuple(label - node.order for label in f.labels)) for f in node.factors
+            )
+            inner = Product(from_labels, 0, node.sizes[node.order :])
+            if len(from_labels) == 1 and from_labels[0].exponent == 1 and not from_labels[0].labels:
+                return self.write_term(coefficient, from_labels[0].node)
+            return self.write_term(coefficient, inner)
+        if node.order == 2 and len(carried) == 1:
+            axis = next(iter(carried))
+            kept = {axis: 0, **{label: label - 1 for label in range(2, len(node.sizes))}}
+            factors = tuple(Factor(f.node, f.exponent, tuple(kept[label] for label in f.labels)) for f in node.factors)
+            small = Product(factors, 1, (node.sizes[axis], *node.sizes[2:]))
+            if len(factors) == 1 and factors[0].exponent == 1 and factors[0].labels == (0,):
+                sign, tree = self.write_term(coefficient, factors[0].node)
+            else:
+                sign, tree = self.write_term(coefficient, small)
+            return (sign, tree) if axis == 0 else (sign, ast.Transpose(tree))
+        return None
+
+    # -- products
+
+    def write_term(self, coefficient: Exact, node: Node) -> tuple[int, ast.Ast]:
+        """A sign and a tree for a number times a node."""
+        part, inner = split_coefficient(node)
+        if part != 1 and node.digest not in self.names:
+            coefficient, node = coefficient * part, inner
+        if isinstance(node, Sum) and not node.order and as_number(node) is None and coefficient not in (1, -1):
+            return with_scalars(coefficient, (), (), self.tree(node))
+        if not isinstance(node, Product) or node.digest in self.names:
+            return with_scalars(coefficient, (), (), self.tree(node))
+        sliced = self.by_slices(node)
+        if sliced is not None:
+            return with_scalars(coefficient, (), (), sliced)
+        network = read_network(node, self.tree, self.factor_key) if node.order <= 2 else None
+        if network is None or not reduce(network):
+            return self.write_einsum(coefficient, node)
+        body = self.assemble(network)
+        return with_scalars(coefficient, network.above, network.below, body)
+
+    def assemble(self, network: Network) -> ast.Ast | None:
+        """What hangs between the output labels of a reduced network, as one expression."""
+        sizes = network.sizes
+        if network.order == 0:
+            return None
+        if network.order == 1:
+            column = network.take_vectors(0)
+            return chain_ast(column) if column is not None else call("ones", dimension(sizes[0]))
+        if network.tied:
+            for edge in list(network.edges):
+                network.edges.remove(edge)
+                network.add_vector(0, single(call("diag", chain_ast(edge.chain(0)))))
+            column = network.take_vectors(0)
+            return call("diag", chain_ast(column)) if column is not None else call("I", dimension(sizes[0]))
+        left, right = network.take_vectors(0), network.take_vectors(1)
+        if not network.edges:
+            if left is None and right is None:
+                return call("ones", dimension(sizes[0]), dimension(sizes[1]))
+            rows: Chain = left if left is not None else single(call("ones", dimension(sizes[0])))
+            columns: Chain = right if right is not None else single(call("ones", dimension(sizes[1])))
+            return chain_ast((*rows, *flip(columns)))
+        chain = entrywise_chain([edge.turned(0) for edge in network.edges])
+        if left is not None:
+            chain = (*single(call("diag", chain_ast(left)), True), *chain)
+        if right is not None:
+            chain = (*chain, *single(call("diag", chain_ast(right)), True))
+        return chain_ast(chain)
+
+    def write_einsum(self, coefficient: Exact, node: Product) -> tuple[int, ast.Ast]:
+        """A contraction by label string; scalar factors stand in front of it."""
+        letters = ascii_lowercase[8:] + ascii_lowercase[:8] + ascii_uppercase
+        if len(node.sizes) > len(letters):
+            raise Unsupported("a contraction over more than 52 indices cannot be written")
+        above: list[ast.Ast] = []
+        below: list[ast.Ast] = []
+        operands: list[ast.Ast] = []
+        specs: list[str] = []
+        carried: set[int] = set()
+        for factor in sorted(node.factors, key=self.factor_key):
+            tree = self.tree(factor.node)
+            if not factor.labels:
+                (above if factor.exponent > 0 else below).append(raised(tree, abs(factor.exponent), False))
+                continue
+            if factor.exponent != 1:
+                exponent = factor.exponent
+                if exponent == -1:
+                    tree = ast.Binary("./", integer(1), tree)
+                else:
+                    tree = ast.Binary(".^", tree, integer(exponent) if isinstance(exponent, int) else rational(exponent)) \
+                        if exponent > 0 else ast.Binary("./", integer(1), raised(tree, -exponent, True))
+            operands.append(tree)
+            specs.append("".join(letters[label] for label in factor.labels))
+            carried |= set(factor.labels)
+        for label in range(node.order):
+            if label not in carried:
+                operands.append(call("ones", dimension(node.sizes[label])))
+                specs.append(letters[label])
+        out = "".join(letters[label] for label in range(node.order))
+        if not operands:
+            return with_scalars(coefficient, above, below, None)
+        body = call("einsum", ast.Str(",".join(specs) + "->" + out), *operands)
+        return with_scalars(coefficient, above, below, body)
+
+    # -- functions
+
+    def write_map(self, node: Map) -> ast.Ast:
+        args: list[ast.Ast] = []
+        covered = [set(axes) == set(range(node.order)) for axes in node.axes]
+        for arg, axes in zip(node.args, node.axes, strict=True):
+            args.append(self.aligned(arg, axes, node.shape, any(covered)))
+        if node.op in COMPARISONS:
+            return ast.Binary(COMPARISONS[node.op], args[0], args[1])
+        if node.op == "step":
+            return ast.Binary(">", args[0], integer(0))
+        if node.op == "pow":
+            return ast.Binary("^" if not node.args[0].order else ".^", args[0], args[1])
+        return call(RENAMED_MAPS.get(node.op, node.op), *args)
+
+    def aligned(self, arg: Node, axes: tuple[int, ...], shape: Shape, full: bool) -> ast.Ast:
+        """An operand of an entrywise function, expanded where it would not expand by itself."""
+        tree = self.tree(arg)
+        order = len(shape)
+        if axes == tuple(range(order)) or not axes:
+            return tree
+        if order == 2 and axes == (1, 0):
+            return ast.Transpose(tree)
+        if order == 2 and len(axes) == 1 and full:
+            return tree if axes == (0,) else ast.Transpose(tree)
+        letters = ascii_lowercase[8:] + ascii_lowercase[:8]
+        specs = ["".join(letters[axis] for axis in axes)]
+        operands = [tree]
+        for axis in range(order):
+            if axis not in axes:
+                specs.append(letters[axis])
+                operands.append(call("ones", dimension(shape[axis])))
+        out = "".join(letters[axis] for axis in range(order))
+        return call("einsum", ast.Str(",".join(specs) + "->" + out), *operands)
+
+    def write_call(self, node: Call) -> ast.Ast:
+        parameters = dict(node.parameters)
+        args = [self.tree(arg) for arg in node.args]
+        first = node.args[0]
+        core = int(parameters["core"]) if "core" in parameters else None
+        if node.op == "inv" and first.order == 2:
+            return ast.Binary("^", args[0], integer(-1))
+        if node.op == "matpow" and first.order == 2:
+            return ast.Binary("^", args[0], args[1])
+        if node.op == "tracepow" and first.order == 2:
+            return call("tr", ast.Binary("^", args[0], args[1]))
+        if node.op == "normalize" and core == first.order:
+            length = ast.Norm("F" if core == 2 else "", args[0])
+            return ast.Binary("/", args[0], length)
+        if node.op == "norm" and core == first.order:
+            return ast.Norm("F" if core == 2 else "", args[0])
+        if core is not None and core < first.order:
+            if first.order != 2 or core != 1:
+                raise Unsupported(f"{node.op} over the last axes of an array with {first.order} axes cannot be written")
+            if node.order == 2:
+                return call(node.op, args[0])
+            return call(node.op, args[0], axis=integer(1))
+        if any(arg.order > 2 for arg in node.args) or node.order > 2:
+            raise Unsupported(f"{node.op} of an array with more than two axes cannot be written as one expression")
+        return call(node.op, *args)
+
+    # -- sums over an index, for what has no matrix form
+
+    def by_slices(self, node: Node) -> ast.Ast | None:
+        """A product over stacked matrices as ``sum_{i=1}^{n} …``, or None when it is not one."""
+        if not isinstance(node, Product) or node.digest in self.names:
+            return None
+        label = _stacked_label(node)
+        if label is None:
+            return None
+        if label < node.order:
+            return None
+        index = self.fresh_index(node)
+        place = Dim.of(index)
+        factors: list[tuple[Node, Exact, tuple[int, ...]]] = []
+        for factor in node.factors:
+            base, labels = factor.node, list(factor.labels)
+            while label in labels:
+                axis = labels.index(label)
+                base = slice_axis(base, axis, place)
+                del labels[axis]
+            factors.append((base, factor.exponent, tuple(labels)))
+        sizes = {k: dim for k, dim in enumerate(node.sizes) if k != label}
+        body = product(factors, range(node.order), sizes)
+        tree = self.expression(body)
+        return ast.IndexSum("sum", (index,), integer(1), dimension(node.sizes[label]), tree)
+
+    def fresh_index(self, node: Node) -> str:
+        used = {part.name for part in postorder(node) if isinstance(part, Variable)} | set(self.rank)
+        for part in postorder(node):
+            for dim in part.shape:
+                used |= set(dim.names)
+            if isinstance(part, Structure):
+                for dim in part.parameters:
+                    used |= set(dim.names)
+        return next(name for name in ("i", "j", "k", "l", *(f"i{n}" for n in range(1, 99))) if name not in used)
+
+
+def _stacked_label(node: Product) -> int | None:
+    """A label that is a batch axis of a call which has no notation for batches."""
+    for factor in node.factors:
+        for part in postorder(factor.node):
+            if isinstance(part, Call) and _needs_slices(part):
+                return factor.labels[0] if factor.labels else None
+    return None
+
+
+def _needs_slices(node: Call) -> bool:
+    if any(arg.order > 2 for arg in node.args):
+        return True
+    return node.order > 2
+
+
+def _is_constant(node: Node) -> bool:
+    return not any(isinstance(part, Variable) for part in postorder(node))
+
+
+def _complexity(node: Node) -> int:
+    known = node.cache.get("complexity")
+    if known is None:
+        for part in postorder(node):
+            if "complexity" not in part.cache:
+                part.cache["complexity"] = min(10**6, 1 + sum(int(c.cache["complexity"]) for c in part.children))
+        known = node.cache["complexity"]
+    return int(known)
+
+
+def _fills(node: Node) -> bool:
+    """Whether a term carries all its axes, so that terms that lack some may expand along it."""
+    if isinstance(node, Structure):
+        return False
+    if isinstance(node, Product):
+        carried = {label for factor in node.factors for label in factor.labels if label < node.order}
+        if node.order == 2 and any(isinstance(f.node, Structure) and f.node.kind == "delta" for f in node.factors):
+            return any(not isinstance(f.node, Structure) and f.labels for f in node.factors)
+        return len(carried) == node.order
+    return True

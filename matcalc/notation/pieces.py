@@ -1,0 +1,211 @@
+"""Matrix notation under construction: chains of factors, entrywise products and scalar factors, as plain data.
+
+A `Chain` is a matrix product in reading order; transposing it reverses the order and flips each item, so that
+``(A B)^T`` is written ``B^T A^T`` and ``x^T`` meets ``A`` without brackets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import NamedTuple
+
+from ..expr.dims import Dim
+from ..expr.nodes import Exact
+from ..syntax import ast
+
+
+class Item(NamedTuple):
+    """One factor of a chain: its syntax, whether it is transposed, whether transposing it changes nothing."""
+
+    ast: ast.Ast
+    transposed: bool = False
+    symmetric: bool = False
+
+
+Chain = tuple[Item, ...]
+
+
+def single(tree: ast.Ast, symmetric: bool = False) -> Chain:
+    """A chain of one factor."""
+    return (Item(tree, False, symmetric),)
+
+
+def flip(chain: Chain) -> Chain:
+    """The transposed chain."""
+    return tuple(
+        item if item.symmetric else Item(item.ast, not item.transposed, False) for item in reversed(chain)
+    )
+
+
+def chain_ast(chain: Chain) -> ast.Ast:
+    """The chain as syntax; repeated factors become a power."""
+    groups: list[tuple[Item, int]] = []
+    for item in chain:
+        if groups and groups[-1][0].ast is item.ast and groups[-1][0].transposed == item.transposed:
+            groups[-1] = (item, groups[-1][1] + 1)
+        else:
+            groups.append((item, 1))
+    result: ast.Ast | None = None
+    for item, count in groups:
+        for factor in _group(item, count):
+            result = factor if result is None else times(result, factor)
+    assert result is not None
+    return result
+
+
+def _group(item: Item, count: int) -> list[ast.Ast]:
+    tree = item.ast
+    if count == 1:
+        return [ast.Transpose(tree) if item.transposed else tree]
+    if isinstance(tree, ast.Binary) and tree.op == "^" and isinstance(tree.right, ast.Num):
+        powered: ast.Ast = ast.Binary("^", tree.left, integer(tree.right.value * count))
+    else:
+        powered = ast.Binary("^", tree, integer(count))
+    return [ast.Transpose(powered) if item.transposed else powered]
+
+
+def integer(value: Exact) -> ast.Num:
+    """A whole number (possibly negative, as an exponent)."""
+    return ast.Num(Fraction(value), str(value))
+
+
+def rational(value: Exact) -> ast.Ast:
+    """A positive exact number as a person writes it: ``1/2``, ``0.044715``, ``1e-8``."""
+    fraction = Fraction(value)
+    if fraction.denominator == 1:
+        return ast.Num(fraction, str(fraction.numerator))
+    if fraction.denominator <= 1000:
+        return ast.Binary("/", integer(fraction.numerator), integer(fraction.denominator))
+    rest = fraction.denominator
+    for prime in (2, 5):
+        while rest % prime == 0:
+            rest //= prime
+    if rest == 1:
+        return ast.Num(fraction, decimal_text(fraction))
+    return ast.Binary("/", integer(fraction.numerator), integer(fraction.denominator))
+
+
+def decimal_text(value: Fraction) -> str:
+    """The exact decimal expansion of a fraction whose denominator divides a power of ten."""
+    places = 0
+    scaled = value
+    while scaled.denominator != 1:
+        scaled *= 10
+        places += 1
+    digits = str(abs(scaled.numerator)).rjust(places + 1, "0")
+    sign = "-" if value < 0 else ""
+    whole, part = digits[:-places], digits[-places:]
+    if places > 6 and whole == "0":
+        significant = part.lstrip("0")
+        exponent = len(part) - len(significant) + 1
+        mantissa = significant[0] + ("." + significant[1:] if len(significant) > 1 else "")
+        return f"{sign}{mantissa}e-{exponent}"
+    return f"{sign}{whole}.{part}"
+
+
+def dimension(dim: Dim) -> ast.Ast:
+    """A dimension as an expression over names and integers."""
+    terms: list[tuple[int, ast.Ast]] = []
+    for monomial, coefficient in dim.terms:
+        parts: list[ast.Ast] = []
+        if abs(coefficient) != 1 or not monomial:
+            parts.append(rational(abs(coefficient)))
+        for name, power in monomial:
+            base: ast.Ast = ast.Name(name)
+            parts.append(base if power == 1 else ast.Binary("^", base, integer(power)))
+        tree = parts[0]
+        for part in parts[1:]:
+            tree = times(tree, part)
+        terms.append((1 if coefficient > 0 else -1, tree))
+    if not terms:
+        return integer(0)
+    if len(terms) == 1 and terms[0][0] == 1:
+        return terms[0][1]
+    return ast.Add(tuple(terms))
+
+
+def times(left: ast.Ast, right: ast.Ast) -> ast.Ast:
+    """Juxtaposition."""
+    return ast.Binary("*", left, right, juxtaposed=True)
+
+
+def call(name: str, *args: ast.Ast, **options: ast.Ast) -> ast.Call:
+    """A function call."""
+    return ast.Call(name, tuple(args), tuple(options.items()))
+
+
+def raised(tree: ast.Ast, exponent: Exact, entrywise: bool) -> ast.Ast:
+    """A positive power; square roots by name."""
+    exponent = Fraction(exponent)
+    if exponent == 1:
+        return tree
+    if exponent == Fraction(1, 2):
+        return call("sqrt", tree)
+    power: ast.Ast = integer(exponent.numerator) if exponent.denominator == 1 else rational(exponent)
+    return ast.Binary(".^" if entrywise else "^", tree, power)
+
+
+class Quotient(NamedTuple):
+    """Entrywise (or scalar) factors above and below the line."""
+
+    above: tuple[Chain, ...] = ()
+    below: tuple[ast.Ast, ...] = ()
+
+
+def entrywise_chain(pieces: Sequence[Quotient]) -> Chain:
+    """The entrywise product of vectors (or of matrices) as a chain; at least one factor must be there."""
+    above = [chain for piece in pieces for chain in piece.above]
+    below = [tree for piece in pieces for tree in piece.below]
+    if len(above) == 1 and not below:
+        return above[0]
+    result: ast.Ast | None = None
+    for chain in above:
+        tree = chain_ast(chain)
+        result = tree if result is None else ast.Binary(".*", result, tree)
+    for tree in below:
+        result = ast.Binary("./", result if result is not None else integer(1), tree)
+    assert result is not None
+    return single(result)
+
+
+def with_scalars(
+    coefficient: Exact, above: Sequence[ast.Ast], below: Sequence[ast.Ast], body: ast.Ast | None
+) -> tuple[int, ast.Ast]:
+    """A sign and a term: number, scalar factors, then the matrix part, divided by what is below the line."""
+    sign = 1 if coefficient >= 0 else -1
+    size = abs(Fraction(coefficient))
+    front: list[ast.Ast] = []
+    simple = [tree for tree in below if isinstance(tree, ast.Name)]
+    complicated = [tree for tree in below if not isinstance(tree, ast.Name)]
+    has_body = body is not None
+    if simple and not complicated and (has_body or above):
+        # 2/n X^T r, 1/(2 n) ||r||^2: a short divisor goes in front, with the number
+        divisor: ast.Ast = simple[0]
+        for tree in simple[1:]:
+            divisor = times(divisor, tree)
+        if size.denominator != 1:
+            divisor = times(integer(size.denominator), divisor)
+        front.append(ast.Binary("/", integer(size.numerator), divisor))
+        below = ()
+    elif size != 1:
+        front.append(rational(size))
+    parts = [*front, *above]
+    if body is not None:
+        parts.append(body)
+    tree: ast.Ast | None = None
+    for part in parts:
+        tree = part if tree is None else times(tree, part)
+    if tree is None:
+        tree = integer(1)
+    if below:
+        divisor = below[0]
+        for other in below[1:]:
+            divisor = times(divisor, other)
+        tree = ast.Binary("/", tree, divisor)
+    return sign, tree
+
+
+def signed(sign: int, tree: ast.Ast) -> ast.Ast:
+    """The term with its sign."""
+    return tree if sign > 0 else ast.Add(((-1, tree),))

@@ -1,0 +1,362 @@
+"""What every printer knows about brackets: levels of binding, signs, numbers and the way a tree becomes tokens."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal, NamedTuple
+
+from ..syntax.ast import (
+    Add,
+    Assign,
+    Ast,
+    Bars,
+    Binary,
+    Block,
+    Call,
+    Declare,
+    Define,
+    Index,
+    IndexSum,
+    Name,
+    Norm,
+    Num,
+    Output,
+    Program,
+    Range,
+    Transpose,
+    TypeExpr,
+)
+
+# How tightly a piece of notation binds, loosest first.
+ANY, SUM, PRODUCT, POWER, ATOM = range(5)
+
+COMPARISONS = frozenset({"<", "<=", ">", ">=", "==", "!="})
+PRODUCTS = frozenset({"*", ".*", "/", "./", "\\", "kron", "dot"})
+DIVISIONS = frozenset({"/", "./"})
+POWERS = frozenset({"^", ".^"})
+
+JUXTAPOSE = "\0"
+"""The token between two factors written side by side; what stands there depends on its neighbours."""
+
+Sign = Literal["ask", "plain", "unsigned"]
+
+
+class Slot(NamedTuple):
+    """The place a node is printed in.
+
+    Parameters
+    ----------
+    need: the level it must have to stand without brackets.
+    followed: another factor of the same product comes after it (an open-ended sum would swallow it).
+    in_bars: inside norm or absolute bars with no bracket in between, where a bar would close them.
+    compact: inside a subscript, an exponent or a bound.
+    sign: ``ask`` whether it starts with a negative number; ``plain`` when it does not; ``unsigned`` when the
+        minus has already been written.
+    """
+
+    need: int = ANY
+    followed: bool = False
+    in_bars: bool = False
+    compact: bool = False
+    sign: Sign = "ask"
+
+
+class Part(NamedTuple):
+    """A node still to be printed, and where."""
+
+    node: Ast
+    slot: Slot
+
+
+Piece = str | Part
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """What sets one printer apart from another.
+
+    Parameters
+    ----------
+    brackets: the opening and the closing bracket.
+    mask_brackets: the same around a comparison.
+    products: the operators of the product level that this style writes between their operands.
+    level: how tightly a node binds in this style, given whether the slot is compact.
+    body: the pieces of a node, brackets aside.
+    separate: what stands between two tokens written side by side.
+    """
+
+    brackets: tuple[str, str]
+    mask_brackets: tuple[str, str]
+    products: frozenset[str]
+    level: Callable[[Ast, bool], int]
+    body: Callable[[Ast, Slot], list[Piece]]
+    separate: Callable[[str, str], str]
+
+
+def render(root: Ast, style: Style) -> str:
+    """Print a tree; linear in the output, with a stack of its own.
+
+    Parameters
+    ----------
+    root: an expression.
+    style: the printer.
+    """
+    stack: list[Piece] = [Part(root, Slot())]
+    tokens: list[str] = []
+    while stack:
+        piece = stack.pop()
+        if isinstance(piece, Part):
+            stack.extend(reversed(_arrange(piece.node, piece.slot, style)))
+        else:
+            tokens.append(piece)
+    return _join(tokens, style)
+
+
+def _join(tokens: list[str], style: Style) -> str:
+    out: list[str] = []
+    for position, token in enumerate(tokens):
+        out.append(style.separate(tokens[position - 1], tokens[position + 1]) if token == JUXTAPOSE else token)
+    return "".join(out)
+
+
+def _arrange(node: Ast, slot: Slot, style: Style) -> list[Piece]:
+    """The pieces of a node in its slot: sign first, then brackets, then the body."""
+    node = unwrap(node)
+    if slot.sign == "ask":
+        if not starts_negative(node, style.products):
+            slot = slot._replace(sign="plain")
+        elif slot.need <= SUM:
+            return ["-", Part(node, slot._replace(need=PRODUCT, sign="unsigned"))]
+        else:
+            return bracketed(node, style.brackets, compact=slot.compact)
+    is_mask = isinstance(node, Binary) and node.op in COMPARISONS
+    swallows = slot.followed and isinstance(node, IndexSum)
+    if swallows or style.level(node, slot.compact) < slot.need:
+        brackets = style.mask_brackets if is_mask else style.brackets
+        return bracketed(node, brackets, compact=slot.compact, sign=slot.sign)
+    return style.body(node, slot)
+
+
+def bracketed(node: Ast, brackets: tuple[str, str], *, compact: bool = False, sign: Sign = "ask") -> list[Piece]:
+    """A node between brackets, where everything may stand again."""
+    return [brackets[0], Part(node, Slot(compact=compact, sign=sign)), brackets[1]]
+
+
+def unwrap(node: Ast) -> Ast:
+    """The node under any number of leading plus signs."""
+    while isinstance(node, Add) and len(node.terms) == 1 and node.terms[0][0] > 0:
+        node = node.terms[0][1]
+    return node
+
+
+def starts_negative(node: Ast, products: frozenset[str]) -> bool:
+    """Whether the first factor of a product, as written from left to right, is a negative number."""
+    node = unwrap(node)
+    while isinstance(node, Binary) and node.op in products:
+        node = unwrap(node.left)
+    return isinstance(node, Num) and node.value < 0
+
+
+def sum_pieces(node: Add, slot: Slot, products: frozenset[str]) -> list[Piece]:
+    """Signed terms; a term that starts with a negative number gives its sign to the sum."""
+    if not node.terms:
+        return ["0"]
+    plus, minus = ("+", "-") if slot.compact else (" + ", " - ")
+    pieces: list[Piece] = []
+    for position, (sign, term) in enumerate(node.terms):
+        flips = starts_negative(term, products)
+        negative = (sign < 0) != flips
+        if position:
+            pieces.append(minus if negative else plus)
+        elif negative:
+            pieces.append("-")
+        term_slot = Slot(PRODUCT, False, slot.in_bars, slot.compact, "unsigned" if flips else "plain")
+        pieces.append(Part(term, term_slot))
+    return pieces
+
+
+def operand_slots(node: Binary, slot: Slot) -> tuple[Slot, Slot]:
+    """The slots of the two operands of a product-level operator.
+
+    The level is left-associative, so the right operand must bind tighter, except for a sum over an index at the
+    very end; the left one never has to, but is bracketed where a reader would group it differently.
+    """
+    left, right = unwrap(node.left), unwrap(node.right)
+    left_need = POWER if _misleading(node.op, left) else PRODUCT
+    ends_open = node.op == "*" and isinstance(right, IndexSum) and not slot.followed
+    inside = slot._replace(followed=True)
+    return inside._replace(need=left_need), inside._replace(
+        need=PRODUCT if ends_open else POWER, followed=slot.followed, sign="ask"
+    )
+
+
+def _misleading(op: str, left: Ast) -> bool:
+    """Whether ``left op right`` reads as if the last operator of ``left`` came after ``op``."""
+    if not isinstance(left, Binary) or left.op not in PRODUCTS or left.op == "*":
+        return False
+    if left.op == "\\":
+        return True
+    if left.op in DIVISIONS:
+        return op not in DIVISIONS and not is_plain_quotient(left)
+    return op not in DIVISIONS and op != left.op
+
+
+def is_plain_quotient(node: Ast) -> bool:
+    """Whether a quotient is of two single tokens: ``1/2``, ``1/n``; it is written without blanks."""
+    if not isinstance(node, Binary) or node.op != "/" or not (_is_token(node.left) and _is_token(node.right)):
+        return False
+    divisor = unwrap(node.right)
+    return not (isinstance(divisor, Num) and divisor.value < 0)
+
+
+def _is_token(node: Ast) -> bool:
+    node = unwrap(node)
+    if isinstance(node, Num):
+        return not spell_number(node).quotient
+    return isinstance(node, Name)
+
+
+# --- numbers -------------------------------------------------------------------------------------
+
+
+class NumberSpelling(NamedTuple):
+    """How the absolute value of a number is written, and whether that is a quotient ``p/q``."""
+
+    text: str
+    quotient: bool = False
+
+
+_LITERAL = re.compile(r"(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?")
+_DIGITS_AT_ONCE = 4000  # Python refuses to convert more than 4300 digits in one go
+_LONGEST_INTEGER = 21
+
+
+def spell_number(number: Num) -> NumberSpelling:
+    """Write the absolute value of a number: as it was typed, else as the shortest exact literal.
+
+    >>> spell_number(Num(Fraction(1, 2))).text, spell_number(Num(Fraction(1, 1000))).text
+    ('1/2', '0.001')
+    """
+    value = abs(number.value)
+    if len(number.text) < _DIGITS_AT_ONCE:
+        literal = _LITERAL.fullmatch(number.text)
+        if literal is not None and _literal_value(literal) == value:
+            return NumberSpelling(number.text.replace("E", "e").replace("e+", "e"))
+    if value.denominator == 1:
+        return NumberSpelling(_integer(value.numerator))
+    quotient = NumberSpelling(f"{_integer(value.numerator)}/{_integer(value.denominator)}", quotient=True)
+    decimal = _decimal(value) if value.denominator > 100 else None
+    if decimal is None or len(decimal) > len(quotient.text):
+        return quotient
+    return NumberSpelling(decimal)
+
+
+def _literal_value(literal: re.Match[str]) -> Fraction | None:
+    whole, decimals, exponent = literal.group(1), literal.group(2) or "", int(literal.group(3) or 0)
+    if abs(exponent) > _DIGITS_AT_ONCE:
+        return None
+    return Fraction(int(whole + decimals)) * Fraction(10) ** (exponent - len(decimals))
+
+
+def _integer(value: int) -> str:
+    """Decimal digits of a non-negative integer; long runs of zeros as an exponent."""
+    digits = decimal_digits(value)
+    if len(digits) <= _LONGEST_INTEGER:
+        return digits
+    significant = digits.rstrip("0")
+    zeros = len(digits) - len(significant)
+    return f"{significant}e{zeros}" if zeros > 6 else digits
+
+
+def decimal_digits(value: int) -> str:
+    """The decimal digits of a non-negative integer of any length."""
+    if value.bit_length() < 3 * _DIGITS_AT_ONCE:
+        return str(value)
+    chunk = 10**_DIGITS_AT_ONCE
+    pieces: list[str] = []
+    while value >= chunk:
+        value, rest = divmod(value, chunk)
+        pieces.append(str(rest).rjust(_DIGITS_AT_ONCE, "0"))
+    pieces.append(str(value))
+    return "".join(reversed(pieces))
+
+
+def _decimal(value: Fraction) -> str | None:
+    """The exact decimal literal of a positive fraction, plain or with an exponent, or None if it does not end."""
+    rest, places, twos, fives = value.denominator, 0, 0, 0
+    twos = (rest & -rest).bit_length() - 1
+    rest >>= twos
+    while rest % 5 == 0:
+        rest //= 5
+        fives += 1
+    if rest != 1:
+        return None
+    places = max(twos, fives)
+    digits = decimal_digits(value.numerator * 10**places // value.denominator)
+    plain = f"{digits[:-places] or '0'}.{digits.rjust(places, '0')[-places:]}"
+    scientific = f"{digits}e-{places}"
+    return plain if len(plain) <= max(len(scientific), 7) else scientific
+
+
+def as_number(node: Ast) -> Fraction | None:
+    """The value of a number, written with or without a minus."""
+    node = unwrap(node)
+    if isinstance(node, Add) and len(node.terms) == 1:
+        inner = unwrap(node.terms[0][1])
+        return -inner.value if isinstance(inner, Num) else None
+    return node.value if isinstance(node, Num) else None
+
+
+def is_inverse(node: Ast) -> bool:
+    """Whether a node is ``X^-1``."""
+    return isinstance(node, Binary) and node.op == "^" and as_number(node.right) == -1
+
+
+# --- trees ---------------------------------------------------------------------------------------
+
+
+def children(node: Ast) -> tuple[Ast, ...]:
+    """The direct parts of a node, in the order they are written."""
+    match node:
+        case Add(terms=terms):
+            return tuple(term for _, term in terms)
+        case Binary(left=left, right=right):
+            return (left, right)
+        case Transpose(arg=arg) | Norm(arg=arg) | Bars(arg=arg):
+            return (arg,)
+        case Call(args=args, kwargs=kwargs):
+            return args + tuple(value for _, value in kwargs)
+        case Range(start=start, stop=stop):
+            return tuple(end for end in (start, stop) if end is not None)
+        case Index(base=base, items=items):
+            return (base, *items)
+        case IndexSum(lower=lower, upper=upper, body=body):
+            return (*(bound for bound in (lower, upper) if bound is not None), body)
+        case Block(rows=rows):
+            return tuple(entry for row in rows for entry in row)
+        case TypeExpr(dims=dims):
+            return dims
+        case Declare(names=names, type=declared):
+            return (*names, declared)
+        case Assign(target=target, value=value):
+            return (target, value)
+        case Define(name=name, params=params, body=body):
+            return (name, *params, body)
+        case Output(value=value):
+            return (value,)
+        case Program(statements=statements):
+            return statements
+        case _:
+            return ()
+
+
+def walk(root: Ast) -> Iterator[Ast]:
+    """Every node of a tree, parents before their parts, left to right."""
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        yield node
+        stack.extend(reversed(children(node)))

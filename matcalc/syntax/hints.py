@@ -1,0 +1,380 @@
+"""The sentences of the reader: for every way a text can fail, what is wrong, where, and the next move."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+
+from ..errors import ParseError, Span
+from .greek import LOOKALIKE_GREEK
+from .table import END, Token
+
+CYRILLIC_LOOKALIKES: dict[str, str] = dict(
+    zip("асеорхуіјѕһԁԛԝАВЕЅІЈКМНОРСТХУԌԚԜ", "aceopxyijshdqwABESIJKMHOPCTXYGQW", strict=True)
+)
+
+REPLACEMENTS: dict[str, str] = {
+    "–": "-", "—": "-", "‐": "-", "‑": "-", "’": "'", "‘": "'", "´": "'", "`": "'", "“": '"', "”": '"', "″": "''",
+    "×": "*", "⨯": "*", "⨉": "*", "✕": "*", "∥": "||", "〈": "<", "〉": ">", "…": "...", "⟦": "[", "⟧": "]",
+    "½": "(1/2)", "¼": "(1/4)", "¾": "(3/4)", "⅓": "(1/3)",
+}  # fmt: skip
+
+STRAY: dict[str, str] = {
+    "%": "a comment starts with `#`, a remainder is not available",
+    "&": "combine masks by a product: `(a < b) .* (b < c)`",
+    "~": "compare with `!=`, or write `1 - mask`",
+    "!": "compare with `!=`; a factorial is `exp(lgamma(n + 1))`",
+    "?": "choose with `where(condition, a, b)`",
+    "$": "leave out the dollar signs; LaTeX is read without them",
+    "∂": "write the function only, and name the variable of the derivative beside it (`--wrt x`)",
+    "∇": "write the function only, and name the variable of the derivative beside it (`--wrt x`)",
+    "±": "write the two cases one by one",
+    "†": "everything is real: write the transpose `A^T`, or `pinv(A)` for the pseudoinverse",
+    ".": "a decimal point needs digits on its right, the entrywise operators are `.*` `./` `.^`",
+    "_": "write `x_1`, `x_i` or `x_{i+1}`",
+    "…": "write the sum out with an index: `sum_{i=1}^{n} x_i`",
+    "⊕": "write `+`, or `blockdiag(A, B)` for the direct sum",
+    "⇒": "write one formula",
+    "→": "write one formula",
+    "∀": "leave out the quantifier",
+    "≈": "write `=` to define, `==` to compare",
+    "∝": "write the constant as a factor",
+}
+
+OPERATORS = frozenset({"SIGN", "PRODUCT", "COMPARE", "CARET", "EQUALS", "COLON", "ROOT", "TIMES"})
+OPENERS = frozenset(
+    {"OPEN", "BLOCK_OPEN", "CALL_OPEN", "INDEX_OPEN", "SUB_OPEN", "INNER_OPEN", "NORM_OPEN", "BAR_OPEN", "SHAPE_OPEN"}
+)
+DIVIDERS = frozenset({END, "SEPARATOR", "ROW", "COMMA", "CLOSE"})
+POSTFIX = frozenset({"TRANSPOSE", "SUPERSCRIPT", "POSITIVE_PART"})
+
+
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that differs least from ``word``, if it differs little.
+
+    >>> closest("symetric", ["symmetric", "skew"])
+    'symmetric'
+    """
+    best: tuple[int, str] | None = None
+    for candidate in sorted(known):
+        if abs(len(candidate) - len(word)) > 2:
+            continue
+        distance = edit_distance(word.lower(), candidate.lower())
+        if best is None or distance < best[0]:
+            best = (distance, candidate)
+    if best is None or best[0] > max(1, len(best[1]) // 3):
+        return None
+    return best[1]
+
+
+def edit_distance(first: str, second: str) -> int:
+    """How many letters to insert, delete, replace or swap with their neighbour."""
+    before: list[int] = []
+    row = list(range(len(second) + 1))
+    for i, a in enumerate(first, 1):
+        below = [i]
+        for j, b in enumerate(second, 1):
+            cost = min(row[j] + 1, below[j - 1] + 1, row[j - 1] + (a != b))
+            if i > 1 and j > 1 and a == second[j - 2] and first[i - 2] == b:
+                cost = min(cost, before[j - 2] + 1)
+            below.append(cost)
+        before, row = row, below
+    return row[-1]
+
+
+def code_point(character: str) -> str:
+    """``U+0430 CYRILLIC SMALL LETTER A``."""
+    return f"U+{ord(character):04X} {unicodedata.name(character, 'without a name')}"
+
+
+def invisible_character(text: str, position: int) -> ParseError:
+    """A character nobody can see, or one that changes the order in which text is shown."""
+    return ParseError(
+        f"There is an invisible character here, {code_point(text[position])}.",
+        span=Span(position, position + 1),
+        hint="delete it, or type the line again",
+    )
+
+
+def stray_character(text: str, position: int) -> ParseError:
+    """A character that no rule of the language uses."""
+    character = text[position]
+    span = Span(position, position + 1)
+    if character in LOOKALIKE_GREEK:
+        latin, name = LOOKALIKE_GREEK[character]
+        return ParseError(
+            f"The letter here is {code_point(character)}, which looks like the Latin {latin}.",
+            span=span,
+            hint=f"write the Latin `{latin}`, or `{name}` for the Greek letter",
+        )
+    plain = CYRILLIC_LOOKALIKES.get(character) or REPLACEMENTS.get(character)
+    if plain is None and not character.isascii():
+        folded = unicodedata.normalize("NFKC", character)
+        plain = folded if folded != character and folded.isprintable() else None
+    if plain is not None:
+        return ParseError(
+            f"The character {code_point(character)} looks like `{plain}` but is another one.",
+            span=span,
+            hint=f"write `{plain}`",
+        )
+    if unicodedata.category(character) in ("Mn", "Mc", "Me"):
+        return ParseError(
+            f"An accent stands here as a character of its own, {code_point(character)}.",
+            span=span,
+            hint="write the accent as a part of the name: `x_hat`, `x_bar`, `x_tilde`",
+        )
+    if character in STRAY:
+        return ParseError(f"`{character}` means nothing here.", span=span, hint=STRAY[character])
+    shown = f"`{character}`, {code_point(character)}," if character.isprintable() else code_point(character)
+    if character.isalpha():
+        return ParseError(
+            f"The letter {shown} is neither Latin nor Greek.", span=span, hint="use Latin or Greek letters in names"
+        )
+    return ParseError(
+        f"The character {shown} is not part of the language.", span=span, hint="remove it, or write it in words"
+    )
+
+
+def latex_in_text(command: str, span: Span) -> ParseError:
+    """``\\lambda`` where plain text is read."""
+    return ParseError(
+        f"`{command}` is LaTeX, and this text is read as plain text.",
+        span=span,
+        hint=f"write `{command.lstrip(chr(92)) or ';'}`, or have the whole text read as LaTeX",
+    )
+
+
+def method_call(prefix: str, attribute: str, span: Span) -> ParseError:
+    """``np.exp``, ``x.sum()``."""
+    name = attribute.lstrip(".")
+    if prefix in ("np", "numpy", "jnp", "torch", "math", "scipy", "sp", "tf", "jax", "linalg", "special", "nn", "F"):
+        return ParseError(
+            f"Names have no module prefix such as `{prefix}.`.",
+            span=span,
+            hint=f"write `{name}`" if name != "linalg" else f"leave out `{prefix}.linalg.`",
+        )
+    if name in ("dot", "matmul", "mm"):
+        fix = f"write the product `{prefix} B`, or `{prefix} @ B`"
+    elif name in ("H", "mT", "t"):
+        fix = f"write `{prefix}^T`"
+    else:
+        fix = f"write the function in front: `{name}({prefix or 'x'})`"
+    return ParseError(f"`{attribute}` is read as a method, and values have no methods here.", span=span, hint=fix)
+
+
+def unclosed(opener: str, closer: str, span: Span) -> ParseError:
+    """An opening bracket or bar without its partner."""
+    if opener in ("|", "||"):
+        return ParseError(
+            f"The bar `{opener}` opened here is never closed.",
+            span=span,
+            hint=f"close it with `{closer}`; blanks tell nested bars apart: `| |x| - 1 |`",
+        )
+    return ParseError(
+        f"The bracket `{opener}` opened here is never closed.", span=span, hint=f"add the missing `{closer}`"
+    )
+
+
+def mismatched(opener: str, expected: str, found: Span, closer: str, opened_at: str) -> ParseError:
+    """A closing bracket of the wrong kind."""
+    what = "bar" if opener in ("|", "||") else "bracket"
+    return ParseError(
+        f"`{closer}` closes here while the {what} `{opener}` {opened_at} is still open.",
+        span=found,
+        hint=f"put `{expected}` before the `{closer}`",
+    )
+
+
+def unopened(closer: str, span: Span) -> ParseError:
+    """A closing bracket without its partner."""
+    partner = {")": "(", "]": "[", "}": "{", "⟩": "⟨"}.get(closer, closer)
+    return ParseError(
+        f"The bracket `{closer}` closes nothing.", span=span, hint=f"remove it, or add the missing `{partner}` before"
+    )
+
+
+def number_after_value(previous: Token, number: Token) -> ParseError:
+    """``1.2.3``, ``2 3``, ``x 2``, ``||x||2``."""
+    span = Span(previous.start, number.end)
+    adjacent = previous.end == number.start
+    if previous.kind == "NUMBER" and adjacent:
+        return ParseError(
+            f"`{previous.text}{number.text}` is not a number.", span=span, hint="a number has one decimal point"
+        )
+    if previous.kind == "NUMBER":
+        return ParseError(
+            f"The numbers `{previous.text}` and `{number.text}` stand side by side.",
+            span=span,
+            hint="put an operator or a comma between them",
+        )
+    return ParseError(
+        f"The number `{number.text}` follows a value without an operator.",
+        span=Span(number.start, number.end),
+        hint=f"write `^{number.text}` for a power, `_{number.text}` for a subscript, `* {number.text}` for a product",
+    )
+
+
+def norm_kind(kind: str, span: Span) -> ParseError:
+    """``||x||_3``."""
+    fixes = {
+        "0": "counting entries has no derivative; use `||x||_1` or a smooth function",
+        "op": "the largest singular value is `||X||_2` or `spectral(X)`",
+        "spec": "the largest singular value is `||X||_2` or `spectral(X)`",
+        "tr": "the nuclear norm is `||X||_*`",
+        "nuc": "the nuclear norm is `||X||_*`",
+        "max": "the largest absolute entry is `||X||_inf`",
+        "2,1": "the sum of the row norms is `sum(sqrt(sum(X.^2, axis=1)))`",
+    }
+    power = kind if kind.isdigit() else "p"
+    default = f"write `sum(abs(x).^{power})^(1/{power})` for it"
+    if kind[:1].isalpha() and kind not in ("p", "q", "r") and kind not in fixes:
+        default = "write a weighted norm as a form: `x^T M x`"
+    return ParseError(
+        f"There is no norm `||.||_{kind}`; the kinds are `_1`, `_2`, `_inf`, `_F` and `_*`.",
+        span=span,
+        hint=fixes.get(kind, default),
+    )
+
+
+def line_begins_with(operator: str, span: Span) -> ParseError:
+    """A line that goes on from the line above."""
+    hint = f"put `{operator}` at the end of the line above, or the whole in brackets"
+    if operator == "-":
+        hint += "; without a blank behind it, `-x` begins a statement of its own"
+    return ParseError(
+        f"A line begins with `{operator}`: it could go on from the line above or stand alone.", span=span, hint=hint
+    )
+
+
+def describe(token: Token) -> str:
+    """A token as the user sees it."""
+    if token.kind == END:
+        return "the end"
+    if token.kind == "SEPARATOR":
+        return "the end of the line" if "\n" in token.text or "\r" in token.text else "`;`"
+    return f"`{token.text}`" if token.text else "the value"
+
+
+def unexpected(token: Token, previous: Token | None, expected: frozenset[str], depth: int) -> ParseError:
+    """The error for a token that no rule allows where it stands.
+
+    Parameters: ``previous`` is the token before it, ``expected`` the kinds that could stand there, ``depth``
+    the number of brackets open at the token.
+    """
+    span = Span(token.start, max(token.end, token.start))
+    kind, text = token.kind, token.text
+    if previous is not None and previous.kind in OPENERS and kind == "CLOSE":
+        return ParseError(
+            f"There is nothing between `{previous.text or '_'}` and `{text}`.",
+            span=Span(previous.start, token.end),
+            hint="write a value between them, or remove them",
+        )
+    if previous is not None and kind in DIVIDERS and (previous.kind in OPERATORS or previous.kind == "SUM"):
+        name = previous.text.strip() or "*"
+        return ParseError(
+            f"Nothing stands on the right of `{name}`.",
+            span=Span(previous.start, previous.end),
+            hint=f"write what belongs behind `{name}`, or remove it",
+        )
+    if previous is not None and previous.kind == "CLOSE" and kind in DIVIDERS and "SIGN" in expected and "CLOSE" not in expected:
+        return ParseError(
+            "The sum over an index has no body.",
+            span=Span(previous.start, previous.end),
+            hint="write what is summed behind it: `sum_{i=1}^{N} x_i^2`",
+        )
+    if kind in DIVIDERS and (previous is None or previous.kind in DIVIDERS - {"CLOSE"} or previous.kind in OPENERS):
+        return ParseError(
+            f"A value is missing before {describe(token)}.", span=span, hint="write it, or remove the separator"
+        )
+    if kind == "CARET" and text.strip().endswith("^") and previous is not None and previous.kind in OPERATORS:
+        return ParseError(f"`{previous.text}` is followed by `{text}`.", span=span, hint="a power needs a base on its left")
+    starts = previous is None or previous.kind in DIVIDERS - {"CLOSE"} or previous.kind in OPENERS
+    if kind in OPERATORS | POSTFIX and kind not in ("COLON", "EQUALS") and starts:
+        return ParseError(
+            f"Nothing stands on the left of `{text}`.", span=span, hint=f"write a value before `{text}`, or remove it"
+        )
+    if kind in OPERATORS | POSTFIX and previous is not None and previous.kind in OPERATORS:
+        return _operator_after_operator(token, previous, span)
+    if kind == "EQUALS":
+        if depth:
+            return ParseError(
+                "`=` cannot stand inside brackets here.",
+                span=span,
+                hint="compare with `==`; assign on a line of its own; only `f(x, axis=0)` names an argument",
+            )
+        return ParseError(
+            "A second `=` in one statement.", span=span, hint="write one assignment per line, and compare with `==`"
+        )
+    if kind == "COMPARE":
+        if "SIGN" not in expected:
+            return ParseError(
+                f"`{text}` cannot stand beside the index of a sum.",
+                span=span,
+                hint="sum over the range, `sum_{i,j}`, with the comparison as a factor: `(i != j)`",
+            )
+        return ParseError(
+            f"A second comparison, `{text}`, follows the first without brackets.",
+            span=span,
+            hint="write `(a < b) .* (b < c)`; the inner product `<x, y>` behind a value needs `*` before it",
+        )
+    if kind == "COMMA":
+        return ParseError(
+            "A comma cannot stand here.",
+            span=span,
+            hint="arguments are `f(a, b)`, blocks `[a, b]`, the inner product behind a value `a * <x, y>`; one statement holds one formula",
+        )
+    if kind == "COLON":
+        return ParseError(
+            "`:` cannot stand here.", span=span, hint="declare on a line of its own, `x: vector(n)`; a range is `x[1:3]`"
+        )
+    if kind == "STRING":
+        return ParseError(
+            "Quoted text can only be an argument of a function.", span=span, hint='as in `einsum("ij,j->i", A, x)`'
+        )
+    if kind == "CARET":
+        return ParseError(
+            f"The power `{text}` could belong to the root or to what is under it.",
+            span=span,
+            hint="write `√(x^2)` or `(√x)^2`",
+        )
+    if kind == "SUM" and previous is not None and previous.kind in ("CARET", "ROOT"):
+        return ParseError(
+            "A sum over an index cannot stand here without brackets.", span=span, hint="write `(sum_{i=1}^{N} x_i)`"
+        )
+    if kind == "SIGN" and previous is not None and previous.kind in OPENERS | {"CARET"}:
+        return ParseError(f"`{text}` cannot stand here.", span=span, hint="write the value behind it in brackets")
+    if kind == "TIMES":
+        return ParseError(f"`{text}` cannot stand here.", span=span, hint="dimensions are written `m × n`")
+    if kind == "CLOSE" and previous is not None and previous.kind == "PRODUCT":
+        return ParseError("A value is missing.", span=span, hint="write it, or remove the operator before")
+    after = "" if previous is None else f" behind {describe(previous)}"
+    return ParseError(f"{describe(token).capitalize()} cannot stand here{after}.", span=span, hint=_way_on(expected))
+
+
+def _operator_after_operator(token: Token, previous: Token, span: Span) -> ParseError:
+    both = f"`{previous.text}` and `{token.text}`"
+    if previous.text == "^" and token.text in ("*", "+"):
+        return ParseError(
+            f"The exponent is missing between {both}.",
+            span=Span(previous.start, token.end),
+            hint="everything is real: `A^T` is the adjoint; the pseudoinverse is `pinv(A)`",
+        )
+    if previous.text in ("<", ">", "=", "!") and token.text == "=":
+        return ParseError(
+            f"{both} stand apart.", span=Span(previous.start, token.end), hint=f"write `{previous.text}=` without a blank"
+        )
+    if previous.kind == "EQUALS" and token.kind == "EQUALS":
+        return ParseError("Two `=` stand apart.", span=Span(previous.start, token.end), hint="compare with `==`")
+    return ParseError(
+        f"A value is missing between {both}.",
+        span=Span(previous.start, token.end),
+        hint="write the value, or remove one of the two operators",
+    )
+
+
+def _way_on(expected: frozenset[str]) -> str:
+    if "NAME" in expected:
+        return "a value is expected here: a name, a number or a bracket"
+    if "KIND" in expected:
+        return "a type is expected: `scalar`, `vector(n)`, `matrix(m, n)`, `tensor(...)` or `R^{m×n}`"
+    return "put an operator between the two"

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from math import gcd
 from typing import NamedTuple
 
-from ..expr.build import Operand, add, exact, ones, product, scale, with_children
+from ..expr.build import Operand, add, delta, exact, ones, product, scale, split_coefficient, swap_axes, with_children
 from ..expr.dims import Dim
-from ..expr.nodes import Exact, Factor, Node, Product, Structure, Sum, Term, postorder
+from ..expr.nodes import Call, Exact, Factor, Node, Product, Structure, Sum, Term, postorder
+from ..ops.apply import call
 from .simplify import flat_product, rewrite, simplify
 
 #: Sums with more terms than this are left as they are: looking for common factors compares pairs of terms.
@@ -27,6 +29,7 @@ def present(root: Node) -> Node:
     root: any node.
     """
     (node,) = simplify(root)
+    node = _open_unit_vectors(node)
     for _ in range(4):
         following = _factor_all(_flatten_all(node))
         (following,) = simplify(following)
@@ -35,6 +38,20 @@ def present(root: Node) -> Node:
             break
         node = following
     return node
+
+
+def _open_unit_vectors(root: Node) -> Node:
+    """``normalize(x)`` as ``x / ||x||``, so that the norm meets others."""
+    done: dict[bytes, Node] = {}
+    for node in postorder(root):
+        rebuilt = with_children(node, [done[child.digest] for child in node.children]) if node.children else node
+        if isinstance(rebuilt, Call) and rebuilt.op == "normalize":
+            core = int(dict(rebuilt.parameters).get("core", 1))
+            names = tuple(range(rebuilt.order))
+            length = call("norm", rebuilt.args[0], core=core)
+            rebuilt = product([(rebuilt.args[0], 1, names), (length, -1, names[: rebuilt.order - core])], names)
+        done[node.digest] = rebuilt
+    return done[root.digest]
 
 
 def _flatten_all(root: Node) -> Node:
@@ -58,8 +75,84 @@ def _factor_all(root: Node) -> Node:
             done[node.digest] = node
             continue
         rebuilt = with_children(node, [done[child.digest] for child in node.children])
-        done[node.digest] = factor_sum(rebuilt) if isinstance(rebuilt, Sum) else rebuilt
+        if isinstance(rebuilt, Sum) and len(rebuilt.terms) > 1:
+            rebuilt = factor_sum(rebuilt)
+        done[node.digest] = _tidy_sign(_tidy_numbers(_content(rebuilt)))
     return done[root.digest]
+
+
+def _spread(node: Sum) -> Node:
+    """Sums inside a sum written out, transposed ones too: ``T + T^T`` with ``T = x x^T - A`` has three terms."""
+    terms: list[tuple[Exact, Node]] = []
+    for coefficient, part in node.terms:
+        if isinstance(part, Sum):
+            terms += [(coefficient * inner, child) for inner, child in part.terms]
+            continue
+        if isinstance(part, Product) and len(part.factors) == 1 and len(part.sizes) == node.order == 2:
+            base, exponent, labels = part.factors[0]
+            if isinstance(base, Sum) and exponent == 1 and labels == (1, 0):
+                swapped = swap_axes(base)
+                terms += [(coefficient * inner, child) for inner, child in _terms(swapped)]
+                continue
+        terms.append((coefficient, part))
+    return add(terms, node.shape, flatten=False)
+
+
+def _terms(node: Node) -> Sequence[tuple[Exact, Node]]:
+    return node.terms if isinstance(node, Sum) else ((1, node),)
+
+
+def _content(node: Node) -> Node:
+    """The number that all terms share in front of the sum; a sum of negative terms as minus a sum."""
+    if not isinstance(node, Sum) or len(node.terms) < 2:
+        return node
+    sizes = {abs(coefficient) for coefficient, _ in node.terms}
+    content: Exact = sizes.pop() if len(sizes) == 1 else 1
+    if all(coefficient < 0 for coefficient, _ in node.terms):
+        content = -content
+    if content == 1:
+        return node
+    return scale(content, add([(Fraction(c) / content, part) for c, part in node.terms], node.shape, flatten=False))
+
+
+def _tidy_numbers(node: Node) -> Node:
+    """The greatest common divisor of a sum that is a factor goes in front of the product."""
+    coefficient, inner = split_coefficient(node)
+    if not isinstance(inner, Product):
+        return node
+    for place, factor in enumerate(inner.factors):
+        base = factor.node
+        if not isinstance(base, Sum) or len(base.terms) < 2 or factor.exponent != 1:
+            continue
+        if any(Fraction(c).denominator != 1 for c, _ in base.terms):
+            continue
+        divisor = gcd(*(int(c) for c, _ in base.terms))
+        if divisor > 1:
+            smaller = add([(Fraction(c) / divisor, part) for c, part in base.terms], base.shape, flatten=False)
+            operands: list[Operand] = list(inner.factors)
+            operands[place] = (smaller, 1, factor.labels)
+            rest = product(operands, range(inner.order), dict(enumerate(inner.shape)))
+            return _tidy_numbers(scale(coefficient * divisor, rest))
+    return node
+
+
+def _tidy_sign(node: Node) -> Node:
+    """``-(s - 1) x`` is ``(1 - s) x``."""
+    coefficient, inner = split_coefficient(node)
+    if coefficient >= 0 or not isinstance(inner, Product):
+        return node
+    for place, factor in enumerate(inner.factors):
+        base = factor.node
+        if not isinstance(base, Sum) or len(base.terms) < 2 or factor.exponent not in (1, -1):
+            continue
+        if not any(c < 0 for c, _ in base.terms):
+            continue
+        turned = add([(-c, part) for c, part in base.terms], base.shape, flatten=False)
+        operands: list[Operand] = list(inner.factors)
+        operands[place] = (turned, factor.exponent, factor.labels)
+        sizes = dict(enumerate(inner.shape))
+        return scale(-coefficient, product(operands, range(inner.order), sizes))
+    return node
 
 
 class _Part(NamedTuple):
@@ -81,7 +174,7 @@ class _Match(NamedTuple):
 
 def factor_sum(node: Sum) -> Node:
     """Take common factors out of the terms of a sum, as long as that shortens it."""
-    current: Node = node
+    current: Node = _spread(node)
     for _ in range(2 * LARGEST_FACTORED_SUM):
         if not isinstance(current, Sum) or not 2 <= len(current.terms) <= LARGEST_FACTORED_SUM:
             return current
@@ -102,10 +195,10 @@ def _part(term: Term, order: int) -> _Part:
 def _factor_once(node: Sum) -> Node | None:
     order = node.order
     parts = [_part(term, order) for term in node.terms]
-    best: tuple[int, list[int], _Match, list[_Match]] | None = None
-    for i, left in enumerate(parts):
+    best: tuple[int, list[int], _Match, _Part, Node, tuple[int, ...]] | None = None
+    for i, plain_left in enumerate(parts):
         for j in range(i + 1, len(parts)):
-            for match in _matches(left, parts[j], order):
+            for left, right, match in _candidates(plain_left, parts[j], order):
                 group, fits = [i], []
                 for k, other in enumerate(parts):
                     if k == i:
@@ -116,16 +209,13 @@ def _factor_once(node: Sum) -> Node | None:
                         fits.append(same)
                 saved = _weight(left, match) * len(fits)
                 if best is None or saved > best[0]:
-                    built = _remainders(parts, group, match, fits, order)
+                    members = [left if k == i else right if k == j else parts[k] for k in group]
+                    built = _remainders(members, match, fits, order)
                     if built is not None:
-                        best = (saved, group, match, fits)
+                        best = (saved, group, match, left, *built)
     if best is None:
         return None
-    _, group, match, fits = best
-    built = _remainders(parts, group, match, fits, order)
-    assert built is not None
-    remainder, interface = built
-    left = parts[group[0]]
+    _, group, match, left, remainder, interface = best
     operands: list[Operand] = [
         (left.factors[place].node, exponent, left.factors[place].labels)
         for place, exponent in zip(match.left, match.exponents, strict=True)
@@ -133,9 +223,43 @@ def _factor_once(node: Sum) -> Node | None:
     if isinstance(remainder, Sum):
         remainder = factor_sum(remainder)
     operands.append((remainder, 1, interface))
-    taken = product(operands, range(order), dict(enumerate(left.sizes)))
+    taken = product(operands, range(order), dict(enumerate(node.shape)))
     rest: list[tuple[Exact, Node]] = [term for place, term in enumerate(node.terms) if place not in group]
     return add([*rest, (1, taken)], node.shape, flatten=False)
+
+
+def _candidates(left: _Part, right: _Part, order: int) -> list[tuple[_Part, _Part, _Match]]:
+    """Ways to match two terms: as they are, or with an output label of a matrix factor split off by a delta.
+
+    The second kind takes ``A^T`` out of ``A^T diag(p) - A^T p p^T``, whose first term has no label between the two.
+    """
+    found = [(left, right, match) for match in _matches(left, right, order)]
+    for i, first in enumerate(left.factors):
+        for j, second in enumerate(right.factors):
+            if first.node != second.node or first.node.order != 2 or isinstance(first.node, Structure):
+                continue
+            for a, b in zip(first.labels, second.labels, strict=True):
+                if a < order <= b:
+                    split = _split(left, i, a)
+                    match = _grow(split, right, {label: label for label in range(order)}, i, j, alone=True)
+                    if match is not None:
+                        found.append((split, right, match))
+                elif b < order <= a:
+                    split = _split(right, j, b)
+                    match = _grow(left, split, {label: label for label in range(order)}, i, j, alone=True)
+                    if match is not None:
+                        found.append((left, split, match))
+    return found
+
+
+def _split(part: _Part, place: int, label: int) -> _Part:
+    """The term with one factor's output label renamed to a summed one, tied to the output by a delta."""
+    fresh = len(part.sizes)
+    factors = list(part.factors)
+    factor = factors[place]
+    factors[place] = Factor(factor.node, factor.exponent, tuple(fresh if a == label else a for a in factor.labels))
+    factors.append(Factor(delta(part.sizes[label]), 1, (label, fresh)))
+    return _Part(part.coefficient, tuple(factors), (*part.sizes, part.sizes[label]))
 
 
 def _weight(part: _Part, match: _Match) -> int:
@@ -167,9 +291,12 @@ def _common_exponent(first: Exact, second: Exact) -> Exact | None:
         return None
     if first == second:
         return first
+    if first < 0:
+        # x/||x|| - A x/||x||^3 is left as two terms
+        return None
     if Fraction(first).denominator != 1 or Fraction(second).denominator != 1:
         return None
-    return min(first, second) if first > 0 else max(first, second)
+    return min(first, second)
 
 
 def _extend(labels: dict[int, int], first: Factor, second: Factor, order: int) -> dict[int, int] | None:
@@ -188,7 +315,9 @@ def _extend(labels: dict[int, int], first: Factor, second: Factor, order: int) -
     return extended
 
 
-def _grow(left: _Part, right: _Part, start: dict[int, int], i: int, j: int) -> _Match | None:
+def _grow(
+    left: _Part, right: _Part, start: dict[int, int], i: int, j: int, alone: bool = False
+) -> _Match | None:
     order = len(start)
     exponent = _common_exponent(left.factors[i].exponent, right.factors[j].exponent)
     labels = _extend(start, left.factors[i], right.factors[j], order)
@@ -196,10 +325,8 @@ def _grow(left: _Part, right: _Part, start: dict[int, int], i: int, j: int) -> _
         return None
     if isinstance(left.factors[i].node, Structure) and left.factors[i].node.order:
         return None
-    if not set(left.factors[i].labels) & set(range(order)) and left.factors[i].labels and order:
-        return None
     chosen = [(i, j, exponent)]
-    grown = True
+    grown = not alone
     while grown:
         grown = False
         used_left = {a for a, _, _ in chosen}
@@ -263,17 +390,16 @@ def _same_factors(left: _Part, match: _Match, other: _Part, order: int) -> _Matc
 
 
 def _remainders(
-    parts: Sequence[_Part], group: Sequence[int], match: _Match, fits: Sequence[_Match], order: int
+    members: Sequence[_Part], match: _Match, fits: Sequence[_Match], order: int
 ) -> tuple[Node, tuple[int, ...]] | None:
     """The sum of what is left of the terms, and the labels it keeps; None when it would not read well."""
-    left = parts[group[0]]
+    left = members[0]
     common_labels = {label for place in match.left for label in left.factors[place].labels}
     left_rest = _rest(left, match.left, match.exponents)
     rests: list[tuple[Exact, list[Operand], dict[int, Dim]]] = [
         (left.coefficient, left_rest, dict(enumerate(left.sizes)))
     ]
-    for k, fit in zip(group[1:], fits, strict=True):
-        other = parts[k]
+    for k, (other, fit) in enumerate(zip(members[1:], fits, strict=True)):
         back = {b: a for a, b in fit.labels.items()}
         shift = 1000 * (k + 1)
         operands: list[Operand] = [
@@ -292,7 +418,7 @@ def _remainders(
     scalar_only = not interface and not any(operands for _, operands, _ in rests)
     if scalar_only:
         return None
-    if not _reads_well(left, match, interface, rests):
+    if len(interface) > 2:
         return None
     sizes_of = dict(enumerate(left.sizes))
     shape = tuple(sizes_of[label] for label in interface)
@@ -314,18 +440,3 @@ def _rest(part: _Part, places: Sequence[int], exponents: Sequence[Exact]) -> lis
         if exponent:
             rest.append((factor.node, exponent, factor.labels))
     return rest
-
-
-def _reads_well(
-    left: _Part, match: _Match, interface: Sequence[int], rests: Sequence[tuple[Exact, list[Operand], dict[int, Dim]]]
-) -> bool:
-    """Not when only a divisor or a mere power is shared, or when the rest would have more than two axes."""
-    if len(interface) > 2:
-        return False
-    if all(exponent < 0 for exponent in match.exponents) and not all(
-        not left.factors[place].labels for place in match.left
-    ):
-        return True
-    return True
-
-

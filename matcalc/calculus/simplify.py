@@ -84,7 +84,7 @@ def _rebuild(node: Node, done: Mapping[bytes, Node], consumers: Mapping[bytes, i
         terms: list[tuple[Exact, Node]] = []
         for coefficient, part in node.terms:
             child = done[part.digest]
-            if isinstance(child, Sum) and consumers[part.digest] == 1:
+            if isinstance(child, Sum) and consumers[part.digest] == 1 and len(node.terms) > 1:
                 terms += [(coefficient * inner, grandchild) for inner, grandchild in child.terms]
             else:
                 terms.append((coefficient, child))
@@ -251,7 +251,8 @@ def unit_norm(node: Product) -> Node | None:
         arg = unit.args[0]
         length = call("norm", arg, core=core)
         lead = factor.labels[: unit.order - core]
-        others = [p for p, f in enumerate(node.factors) if f.node == length and f.labels == lead]
+        squares = power(length, 2)
+        others = [p for p, f in enumerate(node.factors) if f.node in (length, squares) and f.labels == lead]
         twins = isinstance(exact(factor.exponent), int) and factor.exponent != 1
         more = sum(1 for f in node.factors if f.node == unit)
         if not others and not twins and more < 2:
@@ -264,6 +265,20 @@ def unit_norm(node: Product) -> Node | None:
             total += node.factors[p].exponent
         added.append((length, -total, lead))
         return _replace(node, removed, added)
+    return None
+
+
+def merge_norms(node: Product) -> Node | None:
+    """``||x||^a (x^T x)^b`` is ``||x||^(a + 2 b)``."""
+    for place, factor in enumerate(node.factors):
+        length = factor.node
+        if not (isinstance(length, Call) and length.op == "norm"):
+            continue
+        squares = power(length, 2)
+        for other_place, other in enumerate(node.factors):
+            if other.node == squares and other.labels == factor.labels and other_place != place:
+                total = exact(factor.exponent + 2 * other.exponent)
+                return _replace(node, {place, other_place}, [(length, total, factor.labels)])
     return None
 
 
@@ -737,6 +752,7 @@ PRODUCT_RULES: tuple[Callable[[Product], Node | None], ...] = (
     sigmoid_times_exp,
     norm_of_squares,
     unit_norm,
+    merge_norms,
     masks_are_idempotent,
     constant_structures,
 )

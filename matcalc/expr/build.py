@@ -96,7 +96,9 @@ ONE_BY_ONE = ones((Dim.of(1), Dim.of(1)))
 def add(terms: Iterable[tuple[Exact, Node]], shape: Shape, flatten: bool = True) -> Node:
     """The linear combination of nodes of one shape; equal nodes merge, single terms are taken apart."""
     collected: dict[bytes, tuple[Exact, Node]] = {}
-    stack = list(terms)
+    stack = [term for term in terms if term[0]]
+    if len(stack) == 1 and isinstance(stack[0][1], Sum) and len(stack[0][1].terms) > 1:
+        return scale(*stack[0])
     stack.reverse()
     while stack:
         coefficient, node = stack.pop()
@@ -125,6 +127,9 @@ def scale(coefficient: Exact, node: Node) -> Node:
     """A number times a node."""
     if coefficient == 1:
         return node
+    if isinstance(node, Sum) and len(node.terms) > 1:
+        # a multiple of a sum stays one node: the residual of a loss is not written out
+        return Sum((Term(exact(coefficient), node),), node.shape) if coefficient else zeros(node.shape)
     return add([(coefficient, node)], node.shape)
 
 
@@ -717,7 +722,9 @@ def _infer_symmetric(root: Node) -> bool:
         if "symmetric" in node.cache or node.order != 2 or node.shape[0] != node.shape[1]:
             continue
         if isinstance(node, Sum):
-            node.cache["symmetric"] = all(is_symmetric(term.node) for term in node.terms)
+            node.cache["symmetric"] = all(is_symmetric(term.node) for term in node.terms) or (
+                1 < len(node.terms) <= 8 and _equals_transpose(node)
+            )
         elif isinstance(node, Map):
             node.cache["symmetric"] = all(
                 not arg.shape or (axes == (0, 1) and is_symmetric(arg))
@@ -728,14 +735,26 @@ def _infer_symmetric(root: Node) -> bool:
     return bool(root.cache.get("symmetric", False))
 
 
-def _equals_transpose(node: Product) -> bool:
-    names = {0: 1, 1: 0}
-    operands = [
-        (factor.node, factor.exponent, tuple(names.get(label, label) for label in factor.labels))
-        for factor in node.factors
-    ]
-    return product(operands, (0, 1), dict(enumerate(node.sizes))) == node
+def _equals_transpose(node: Node) -> bool:
+    return swap_axes(node) == node
 
+
+def swap_axes(node: Node) -> Node:
+    """The transpose of a matrix with its terms and factors relabelled, not wrapped."""
+    if isinstance(node, Product):
+        names = {0: 1, 1: 0}
+        operands = [
+            (factor.node, factor.exponent, tuple(names.get(label, label) for label in factor.labels))
+            for factor in node.factors
+        ]
+        return product(operands, (0, 1), dict(enumerate((*node.shape[::-1], *node.sizes[2:]))))
+    if isinstance(node, Sum):
+        terms: list[tuple[Exact, Node]] = []
+        for coefficient, part in node.terms:
+            swapped = swap_axes(part) if not isinstance(part, Sum) else product([(part, 1, (1, 0))], (0, 1))
+            terms.append((coefficient, swapped))
+        return add(terms, node.shape[::-1], flatten=False)
+    return product([(node, 1, (1, 0))], (0, 1))
 
 
 # --- rebuilding ----------------------------------------------------------------------------------

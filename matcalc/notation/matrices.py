@@ -11,10 +11,11 @@ from string import ascii_lowercase, ascii_uppercase
 
 from ..calculus.slices import slice_axis
 from ..errors import Unsupported
-from ..expr.build import as_number, product, split_coefficient
+from ..expr.build import as_number, product, split_coefficient, swap_axes
 from ..expr.dims import Dim, Shape
 from ..expr.nodes import Call, Exact, Factor, Map, Node, Product, Structure, Sum, Variable, postorder
 from ..syntax import ast
+from .cost import operator_count
 from .network import Network, read_network, reduce, structure_ast
 from .pieces import (
     Chain,
@@ -24,12 +25,12 @@ from .pieces import (
     dimension,
     entrywise_chain,
     flip,
+    in_front,
     integer,
     raised,
     rational,
     signed,
     single,
-    times,
     with_scalars,
 )
 
@@ -115,8 +116,23 @@ class _Writer:
 
     def factor_key(self, factor: Factor) -> tuple[object, ...]:
         constant = isinstance(factor.node, Structure)
-        return (constant, self.appearance(factor.node), factor.node.order, _complexity(factor.node), factor.labels,
-                factor.node.digest)
+        plain = isinstance(factor.node, Variable)
+        return (
+            constant,
+            not plain,
+            self.appearance(factor.node),
+            factor.node.order,
+            _complexity(factor.node),
+            factor.labels,
+            factor.node.digest,
+        )
+
+    def turned(self, node: Node) -> ast.Ast | None:
+        """The syntax of a transposed sum, term by term, when that has fewer transposes than ``(…)^T``."""
+        if not isinstance(node, Sum) or not 2 <= len(node.terms) <= 6 or node.digest in self.names:
+            return None
+        tree = self.expression(swap_axes(node))
+        return tree if operator_count(tree) <= operator_count(self.tree(node)) else None
 
     # -- expressions
 
@@ -193,7 +209,7 @@ class _Writer:
         total = ast.Add(tuple(written))
         if common == 1:
             return total
-        return times(rational(common), total)
+        return in_front(rational(common), total)
 
     def common_coefficient(self, terms: Sequence[tuple[Exact, Node]]) -> Exact:
         """The number that all terms carry, when taking it out shortens the sum."""
@@ -256,7 +272,7 @@ class _Writer:
         sliced = self.by_slices(node)
         if sliced is not None:
             return with_scalars(coefficient, (), (), sliced)
-        network = read_network(node, self.tree, self.factor_key) if node.order <= 2 else None
+        network = read_network(node, self.tree, self.turned, self.appearance, self.factor_key) if node.order <= 2 else None
         if network is None or not reduce(network):
             return self.write_einsum(coefficient, node)
         body = self.assemble(network)

@@ -20,6 +20,8 @@ from .pieces import (
     Chain,
     Item,
     Quotient,
+    best_cycle,
+    best_scalar,
     call,
     chain_ast,
     dimension,
@@ -97,9 +99,21 @@ def unit_ast(unit: Structure) -> ast.Ast:
 
 
 def read_network(
-    node: Product, write: Callable[[Node], ast.Ast], sort_key: Callable[[Factor], tuple[object, ...]]
+    node: Product,
+    write: Callable[[Node], ast.Ast],
+    turn: Callable[[Node], ast.Ast | None],
+    appearance: Callable[[Node], tuple[int, ...]],
+    sort_key: Callable[[Factor], tuple[object, ...]],
 ) -> Network | None:
-    """Sort the factors of a product into the pieces of a network; None when a factor has too many axes."""
+    """Sort the factors of a product into the pieces of a network; None when a factor has too many axes.
+
+    Parameters
+    ----------
+    write: the syntax of a factor.
+    turn: the syntax of a transposed factor where that is more than ``^T``.
+    appearance: where the variables of a factor stand in the reader's text.
+    sort_key: the order of factors.
+    """
     network = Network(node.order, node.sizes, summed=set(node.summed))
     for factor in sorted(node.factors, key=sort_key):
         base, exponent, labels = factor
@@ -116,7 +130,9 @@ def read_network(
             (network.above if positive else network.below).append(body)
             continue
         symmetric = base.order == 2 and is_symmetric(base)
-        content = Quotient((single(body, symmetric),), ()) if positive else Quotient((), (body,))
+        rank = appearance(base)
+        turned = turn(base) if exponent == 1 and base.order == 2 and not symmetric else None
+        content = Quotient((single(body, symmetric, turned, rank),), ()) if positive else Quotient((), (body,))
         if base.order == 1:
             network.vectors.setdefault(labels[0], []).append(content)
         elif labels[0] == labels[1]:
@@ -261,10 +277,7 @@ def _inner(pieces: Sequence[Quotient], size: Dim) -> ast.Ast:
     if not above and not below:
         return dimension(size)
     if len(above) == 2 and not below:
-        first, second = above
-        if len(first) == 1 and len(second) == 1 and isinstance(first[0].ast, ast.Binary) and first[0].ast.op == "./":
-            first, second = second, first
-        return chain_ast((*flip(first), *second))
+        return chain_ast(best_scalar((*flip(above[0]), *above[1])))
     if len(above) == 1 and not below:
         return _sum_of(above[0])
     if len(above) >= 2 and not below:
@@ -398,16 +411,9 @@ def _close_cycles(network: Network) -> bool:
             chain = edge.chain(label)
             if hanging is not None:
                 chain = (*single(call("diag", chain_ast(hanging)), True), *chain)
-            network.above.append(call("tr", chain_ast(_turn_cycle(chain))))
+            network.above.append(call("tr", chain_ast(best_cycle(chain))))
             return True
     return False
-
-
-def _turn_cycle(chain: Chain) -> Chain:
-    """Start a trace at its first untransposed factor where that reads better; transpose a fully transposed one."""
-    if all(item.transposed or item.symmetric for item in chain) and any(item.transposed for item in chain):
-        return flip(chain)
-    return chain
 
 
 def _join_series(network: Network) -> bool:

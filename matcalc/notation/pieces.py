@@ -16,25 +16,49 @@ from ..syntax import ast
 
 
 class Item(NamedTuple):
-    """One factor of a chain: its syntax, whether it is transposed, whether transposing it changes nothing."""
+    """One factor of a chain: its syntax, whether it is transposed, whether transposing it changes nothing.
+
+    ``turned`` is the syntax of the transposed expression where that is more than a ``^T``; ``rank`` orders factors
+    as the reader wrote them.
+    """
 
     ast: ast.Ast
     transposed: bool = False
     symmetric: bool = False
+    turned: ast.Ast | None = None
+    rank: tuple[int, ...] = ()
 
 
 Chain = tuple[Item, ...]
 
 
-def single(tree: ast.Ast, symmetric: bool = False) -> Chain:
+def single(
+    tree: ast.Ast, symmetric: bool = False, turned: ast.Ast | None = None, rank: tuple[int, ...] = ()
+) -> Chain:
     """A chain of one factor."""
-    return (Item(tree, False, symmetric),)
+    return (Item(tree, False, symmetric, turned, rank),)
+
+
+def best_scalar(chain: Chain) -> Chain:
+    """A scalar chain or its transpose: fewer transposed matrices first, then the reader's order of names."""
+    return min((chain, flip(chain)), key=_reading_key)
+
+
+def best_cycle(chain: Chain) -> Chain:
+    """The rotation and orientation in which a trace reads best."""
+    turns = [chain[k:] + chain[:k] for k in range(len(chain))]
+    turns += [flip(turn) for turn in turns]
+    return min(turns, key=_reading_key)
+
+
+def _reading_key(chain: Chain) -> tuple[int, tuple[tuple[int, ...], ...]]:
+    return sum(item.transposed for item in chain), tuple(item.rank for item in chain)
 
 
 def flip(chain: Chain) -> Chain:
     """The transposed chain."""
     return tuple(
-        item if item.symmetric else Item(item.ast, not item.transposed, False) for item in reversed(chain)
+        item if item.symmetric else item._replace(transposed=not item.transposed) for item in reversed(chain)
     )
 
 
@@ -57,6 +81,8 @@ def chain_ast(chain: Chain) -> ast.Ast:
 def _group(item: Item, count: int) -> list[ast.Ast]:
     tree = item.ast
     if count == 1:
+        if item.transposed and item.turned is not None:
+            return [item.turned]
         return [ast.Transpose(tree) if item.transposed else tree]
     if isinstance(tree, ast.Binary) and tree.op == "^" and isinstance(tree.right, ast.Num):
         powered: ast.Ast = ast.Binary("^", tree.left, integer(tree.right.value * count))
@@ -130,6 +156,23 @@ def times(left: ast.Ast, right: ast.Ast) -> ast.Ast:
     return ast.Binary("*", left, right, juxtaposed=True)
 
 
+PRODUCT_OPERATORS = frozenset({"*", ".*", "/", "./", "\\", "kron"})
+
+
+def in_front(scalar: ast.Ast, tree: ast.Ast) -> ast.Ast:
+    """A scalar times a product, without brackets: products associate to the left."""
+    spine: list[ast.Binary] = []
+    while isinstance(tree, ast.Binary) and tree.op in PRODUCT_OPERATORS:
+        if spine and spine[-1].op == "*" and tree.op != "*":
+            break
+        spine.append(tree)
+        tree = tree.left
+    result = times(scalar, tree)
+    for node in reversed(spine):
+        result = ast.Binary(node.op, result, node.right, node.juxtaposed)
+    return result
+
+
 def call(name: str, *args: ast.Ast, **options: ast.Ast) -> ast.Call:
     """A function call."""
     return ast.Call(name, tuple(args), tuple(options.items()))
@@ -195,7 +238,7 @@ def with_scalars(
         parts.append(body)
     tree: ast.Ast | None = None
     for part in parts:
-        tree = part if tree is None else times(tree, part)
+        tree = part if tree is None else in_front(tree, part)
     if tree is None:
         tree = integer(1)
     if below:

@@ -180,7 +180,8 @@ def canonical(root: Ast) -> Canonical:
             continue
         values = done[len(done) - len(parts) :]
         del done[len(done) - len(parts) :]
-        done.append(_combine(node, values))
+        sign, core = _combine(node, values)
+        done.append((1 if core == ("num", 0) else sign, core))
     return done[0]
 
 
@@ -208,7 +209,7 @@ def _combine(node: Ast, parts: list[Canonical]) -> Canonical:
             return 1, ("call", func, tuple(key for key, _ in kwargs), tuple(parts))
         case Range(start=start, stop=stop):
             return 1, ("range", start is None, stop is None, tuple(parts))
-        case Index(base=Name(id=base), items=(Name(id=item),), subscript=True):
+        case Index(base=Name(id=base), items=(Name(id=item),), subscript=True) if "_" not in base:
             return 1, ("name", f"{base}_{item}")
         case Index(base=Name(id=base), items=(Num(value=value),), subscript=True) if value >= 0 and "_" not in base:
             return 1, ("name", f"{base}_{value}")

@@ -15,6 +15,7 @@ def operator_count(ast: Ast) -> int:
     ``1/2`` among them), ``I(n)`` and ``ones(n)`` count 0; a sum of k terms has k - 1 operators, a leading minus is one
     more.
 
+    >>> from matcalc.syntax.parse import parse_expression
     >>> operator_count(parse_expression("(A + A^T) x"))
     3
 

@@ -136,6 +136,7 @@ class _Context(NamedTuple):
 def to_latex(ast: Ast, *, heads: Mapping[str, str] | None = None) -> str:
     r"""Print an expression or a program as LaTeX.
 
+    >>> from matcalc.syntax.parse import parse_expression
     >>> to_latex(parse_expression("1/2 x^T A x"))
     '\\frac{1}{2} x^{\\top} A x'
 
@@ -258,15 +259,8 @@ def _function_name(func: str) -> str:
 # --- expressions ---------------------------------------------------------------------------------
 
 
-def _operator(node: Ast) -> Ast:
-    """``kron(A, B)`` and ``inv(X)`` as the operators they are typeset as; every other node as it is."""
-    if isinstance(node, Call) and node.func == "kron" and len(node.args) == 2 and not node.kwargs:
-        return Binary("kron", *node.args)
-    return node
-
-
 def _level(node: Ast, compact: bool, context: _Context) -> int:
-    match _operator(node):
+    match node:
         case Num() as number:
             spelled = spell_number(number)
             if spelled.quotient:
@@ -288,13 +282,15 @@ def _level(node: Ast, compact: bool, context: _Context) -> int:
             return POWER if isinstance(node, Transpose) else ATOM
         case Call() as call:
             template = _template(call, context)
-            return POWER if template is not None and template.startswith("{") else ATOM
+            if template is None or not template.startswith("{"):
+                return ATOM
+            return SUM if _ENDS_WITH_FIELD.search(template) else POWER
         case _:
             return ATOM
 
 
 def _body(node: Ast, slot: Slot, context: _Context) -> list[Piece]:
-    match _operator(node):
+    match node:
         case Num() as number:
             return [_number(number, slot.compact)]
         case Name(id=name):
@@ -325,11 +321,10 @@ def _body(node: Ast, slot: Slot, context: _Context) -> list[Piece]:
             return _index_sum(summation, slot)
         case Block(rows=rows):
             return [r"\begin{bmatrix} ", *_block(rows), r" \end{bmatrix}"]
+        case Range(start=None, stop=None):
+            return [":"]
         case Range(start=start, stop=stop):
-            ends: list[list[Piece]] = [
-                [] if end is None else [Part(end, Slot(SUM, compact=True))] for end in (start, stop)
-            ]
-            return [*ends[0], ":", *ends[1]]
+            return [*_end(start), ":", *_end(stop)]
         case _:
             raise UsageError(f"a {type(node).__name__} is not an expression, so it cannot be printed as one")
 
@@ -354,6 +349,11 @@ def _power_of_ten(literal: str) -> str:
 def _base(node: Ast, slot: Slot) -> Part:
     """The operand of a power or a transpose."""
     return Part(node, Slot(ATOM, compact=slot.compact))
+
+
+def _end(end: Ast | None) -> list[Piece]:
+    """An end of a range."""
+    return [] if end is None else [Part(end, Slot(SUM, compact=True))]
 
 
 def _product(node: Binary, slot: Slot) -> list[Piece]:
@@ -409,6 +409,7 @@ def _block(rows: tuple[tuple[Ast, ...], ...]) -> list[Piece]:
 # --- calls ---------------------------------------------------------------------------------------
 
 _FIELD = re.compile(r"\{(0|dims)\}")
+_ENDS_WITH_FIELD = re.compile(r"(?<!\{)\{\d+\}$")
 _OPENED = re.compile(r"(\{|\\left\S+\s*|,\s*)$")
 
 
@@ -460,7 +461,7 @@ def _filled(template: str, args: tuple[Ast, ...], slot: Slot) -> list[Piece]:
         arg = args[int(field)]
         if _OPENED.search(before):
             pieces.append(Part(arg, Slot(compact=slot.compact)))
-        elif (position == 0 and not literal) or literals[position + 1]:
+        elif template.startswith("{") or literals[position + 1]:
             pieces.append(_base(arg, slot))
         else:
             pieces += bracketed(arg, BRACKETS, compact=slot.compact)

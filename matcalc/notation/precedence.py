@@ -37,6 +37,7 @@ COMPARISONS = frozenset({"<", "<=", ">", ">=", "==", "!="})
 PRODUCTS = frozenset({"*", ".*", "/", "./", "\\", "kron", "dot"})
 DIVISIONS = frozenset({"/", "./"})
 POWERS = frozenset({"^", ".^"})
+_LARGEST_SUBSCRIPT = 10**9
 
 JUXTAPOSE = "\0"
 """The token between two factors written side by side; what stands there depends on its neighbours."""
@@ -146,10 +147,32 @@ def bracketed(node: Ast, brackets: tuple[str, str], *, compact: bool = False, si
 
 
 def unwrap(node: Ast) -> Ast:
-    """The node under any number of leading plus signs."""
+    """The node that its text reads back as.
+
+    Leading plus signs are gone, ``-2`` is a number, ``kron(A, B)`` the operator and ``x_{i}`` the name ``x_i``.
+    """
     while isinstance(node, Add) and len(node.terms) == 1 and node.terms[0][0] > 0:
         node = node.terms[0][1]
-    return node
+    match node:
+        case Add(terms=((_, Num(value=value, text=text)),)):
+            return Num(-value, text)
+        case Call(func="kron", args=(left, right), kwargs=()):
+            return Binary("kron", left, right)
+        case Index(base=Name(id=base), items=(item,), subscript=True) if "_" not in base:
+            return _subscripted(base, item) or node
+        case _:
+            return node
+
+
+def _subscripted(base: str, item: Ast) -> Name | None:
+    """``x_i`` and ``x_12``, which are names until a declaration says otherwise."""
+    match item:
+        case Name(id=letter) if len(letter) == 1:
+            return Name(f"{base}_{letter}")
+        case Num(value=value) if value.denominator == 1 and 0 <= value < _LARGEST_SUBSCRIPT:
+            return Name(f"{base}_{value}")
+        case _:
+            return None
 
 
 def starts_negative(node: Ast, products: frozenset[str]) -> bool:
@@ -304,9 +327,6 @@ def _decimal(value: Fraction) -> str | None:
 def as_number(node: Ast) -> Fraction | None:
     """The value of a number, written with or without a minus."""
     node = unwrap(node)
-    if isinstance(node, Add) and len(node.terms) == 1:
-        inner = unwrap(node.terms[0][1])
-        return -inner.value if isinstance(inner, Num) else None
     return node.value if isinstance(node, Num) else None
 
 

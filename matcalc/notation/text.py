@@ -101,6 +101,7 @@ TEXT = Spelling(
 def to_text(ast: Ast, *, separator: str = "\n") -> str:
     """Print an expression or a program as ASCII text that is valid input again.
 
+    >>> from matcalc.syntax.parse import parse_expression
     >>> to_text(parse_expression("1/2*x.T@A@x"))
     '1/2 x^T A x'
 
@@ -185,21 +186,12 @@ def _level(node: Ast, spelling: Spelling) -> int:
             return POWER
         case Binary(op=op):
             return ATOM if op in spelling.functions else PRODUCT
-        case Call():
-            return PRODUCT if _operator_of(node, spelling) else ATOM
         case Transpose():
             return POWER
         case IndexSum():
             return PRODUCT
         case _:
             return ATOM
-
-
-def _operator_of(node: Call, spelling: Spelling) -> Binary | None:
-    """``kron(A, B)`` as an operator, where the spelling has a sign for it."""
-    if node.func == "kron" and len(node.args) == 2 and not node.kwargs and "kron" in spelling.operators:
-        return Binary("kron", *node.args)
-    return None
 
 
 def _body(node: Ast, slot: Slot, spelling: Spelling) -> list[Piece]:
@@ -224,8 +216,7 @@ def _body(node: Ast, slot: Slot, spelling: Spelling) -> list[Piece]:
         case Transpose(arg=arg):
             return _transpose(unwrap(arg), slot, spelling)
         case Call():
-            operator = _operator_of(node, spelling)
-            return _product(operator, slot, spelling) if operator else _call(node.func, node.args, node.kwargs, slot)
+            return _call(node.func, node.args, node.kwargs, slot)
         case Norm(kind=kind, arg=arg):
             return _norm(kind, arg, slot, spelling)
         case Bars(arg=arg):
@@ -237,13 +228,17 @@ def _body(node: Ast, slot: Slot, spelling: Spelling) -> list[Piece]:
             return _index_sum(node, slot, spelling)
         case Block(rows=rows):
             return ["[", *_block(rows, slot), "]"]
+        case Range(start=None, stop=None):
+            return [":"]
         case Range(start=start, stop=stop):
-            ends: list[list[Piece]] = [
-                [] if end is None else [Part(end, Slot(SUM, compact=True))] for end in (start, stop)
-            ]
-            return [*ends[0], ":", *ends[1]]
+            return [*_end(start), ":", *_end(stop)]
         case _:
             raise UsageError(f"a {type(node).__name__} is not an expression, so it cannot be printed as one")
+
+
+def _end(end: Ast | None) -> list[Piece]:
+    """An end of a range."""
+    return [] if end is None else [Part(end, Slot(SUM, compact=True))]
 
 
 def _product(node: Binary, slot: Slot, spelling: Spelling) -> list[Piece]:
@@ -310,11 +305,8 @@ def _index(node: Index, spelling: Spelling) -> list[Piece]:
         items += [", "] if position else []
         items.append(Part(item, Slot(compact=True)))
     if node.subscript and isinstance(base, Name) and "_" not in base.id and not any(map(_is_range, node.items)):
-        only = node.items[0] if len(node.items) == 1 else None
-        if isinstance(only, Name) and len(only.id) == 1:
-            return [spelling.name(f"{base.id}_{only.id}")]
         return [spelling.name(base.id), "_{", *("," if piece == ", " else piece for piece in items), "}"]
-    stands = isinstance(base, (Name, Call)) and _level(base, spelling) == ATOM
+    stands = isinstance(base, (Name, Call)) or (isinstance(base, Binary) and base.op in spelling.functions)
     inner: list[Piece] = [Part(base, Slot(ATOM))] if stands else bracketed(base, BRACKETS)
     return [*inner, "[", *items, "]"]
 

@@ -15,6 +15,7 @@ SIGNS = {".*": "⊙", "./": "⊘", "kron": "⊗", "dot": "·", "<=": "≤", ">="
 def to_unicode(ast: Ast, *, separator: str = "\n") -> str:
     """Print an expression or a program with mathematical signs, as valid input.
 
+    >>> from matcalc.syntax.parse import parse_expression
     >>> to_unicode(parse_expression("lambda * x^T W_1^-1 x"))
     'λ xᵀ W₁⁻¹ x'
 

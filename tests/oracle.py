@@ -347,7 +347,7 @@ def solve(matrix: Value, right: Value) -> Value:
 
 
 def positive_part(z: Array) -> Array:
-    return np.where(z.real > 0, z, 0 * z)
+    return np.where(z.real > 0, z, 0.0)
 
 
 def branch(condition: Array, taken: Array, other: Array) -> Array:
@@ -372,11 +372,11 @@ def normal_density(z: Array) -> Array:
 
 
 def normal_distribution(z: Array) -> Array:
-    return np.asarray(0.5 * (1 + scipy.special.erf(z / np.sqrt(2))))
+    return np.asarray(scipy.special.ndtr(z))
 
 
 def exponential_unit(z: Array, alpha: Array | float = 1.0) -> Array:
-    return branch(z.real > 0, z, alpha * scipy.special.expm1(branch(z.real > 0, 0 * z, z)))
+    return branch(z.real > 0, z, alpha * scipy.special.expm1(np.where(z.real > 0, 0.0, z)))
 
 
 def cube_root(z: Array) -> Array:
@@ -420,7 +420,7 @@ ENTRYWISE: Mapping[str, Callable[[Array], Any]] = {
     "gelu": lambda z: z * normal_distribution(z),
     "silu": lambda z: z * sigmoid(z),
     "erf": scipy.special.erf,
-    "erfc": lambda z: 1 - scipy.special.erf(z) if np.iscomplexobj(z) else scipy.special.erfc(z),
+    "erfc": scipy.special.erfc,
     "lgamma": log_gamma,
     "digamma": scipy.special.psi,
     "normpdf": normal_density,
@@ -1022,9 +1022,9 @@ def of_entries(function: Callable[[Array], Any], value: Value) -> Value:
 
 
 def select(condition: Value, taken: Value, other: Value) -> Value:
-    taken, other = entrywise(lambda a, b: a + 0 * b, taken, other), entrywise(lambda a, b: b + 0 * a, taken, other)
-    chosen = entrywise(lambda c, a: branch(c.real != 0, a, 0 * a), condition, taken)
-    return add(chosen, entrywise(lambda c, b: branch(c.real != 0, 0 * b, b), condition, other))
+    """``where``: adding up the two masked branches keeps what is not finite in a branch out of the other."""
+    chosen = entrywise(lambda c, a: np.where(c.real != 0, a, 0.0), condition, taken)
+    return add(chosen, entrywise(lambda c, b: np.where(c.real != 0, 0.0, b), condition, other))
 
 
 def constant_array(name: str, node: Call, args: list[Value], scope: Scope) -> Value | None:

@@ -233,6 +233,8 @@ def with_scalars(
         below = ()
     elif size != 1:
         front.append(rational(size))
+    if body is not None:
+        above = [ast.Group(part) if _is_product(part) else part for part in above]
     parts = [*front, *above]
     if body is not None:
         parts.append(body)
@@ -247,6 +249,10 @@ def with_scalars(
             divisor = times(divisor, other)
         tree = ast.Binary("/", tree, divisor)
     return sign, tree
+
+
+def _is_product(tree: ast.Ast) -> bool:
+    return isinstance(tree, ast.Binary) and tree.op in PRODUCT_OPERATORS
 
 
 def signed(sign: int, tree: ast.Ast) -> ast.Ast:

@@ -18,6 +18,7 @@ from ..syntax.ast import (
     Call,
     Declare,
     Define,
+    Group,
     Index,
     IndexSum,
     Name,
@@ -125,6 +126,8 @@ def _join(tokens: list[str], style: Style) -> str:
 
 def _arrange(node: Ast, slot: Slot, style: Style) -> list[Piece]:
     """The pieces of a node in its slot: sign first, then brackets, then the body."""
+    if isinstance(node, Group):
+        return bracketed(node.arg, style.brackets, compact=slot.compact)
     node = unwrap(node)
     if slot.sign == "ask":
         if not starts_negative(node, style.products):
@@ -345,7 +348,7 @@ def children(node: Ast) -> tuple[Ast, ...]:
             return tuple(term for _, term in terms)
         case Binary(left=left, right=right):
             return (left, right)
-        case Transpose(arg=arg) | Norm(arg=arg) | Bars(arg=arg):
+        case Transpose(arg=arg) | Norm(arg=arg) | Bars(arg=arg) | Group(arg=arg):
             return (arg,)
         case Call(args=args, kwargs=kwargs):
             return args + tuple(value for _, value in kwargs)

@@ -141,6 +141,13 @@ class Block(Ast):
     rows: tuple[tuple[Ast, ...], ...]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Group(Ast):
+    """Brackets for the reader's sake, where the grammar needs none; printers write it, the parser never builds it."""
+
+    arg: Ast
+
+
 # --- statements ----------------------------------------------------------------------------------
 
 

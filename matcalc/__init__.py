@@ -11,22 +11,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import (
-        CheckReport,
-        Derivative,
-        Expr,
-        Function,
-        derive,
-        grad,
-        hessian,
-        hvp,
-        jacobian,
-        jvp,
-        parse,
-        symbols,
-        value_and_grad,
-        vjp,
-    )
+    from .api import derive, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+    from .derivation import Derivative
     from .errors import (
         DomainError,
         LimitError,
@@ -38,7 +24,10 @@ if TYPE_CHECKING:
         Unsupported,
         UsageError,
     )
+    from .expression import Expr, parse, symbols
+    from .functions import Function
     from .jupyter import load_ipython_extension
+    from .verify import CheckReport
 
 __version__ = "0.1.0"
 
@@ -71,18 +60,18 @@ __all__ = [
 ]
 
 _HOME = {
-    "CheckReport": ".api",
-    "Derivative": ".api",
-    "Expr": ".api",
-    "Function": ".api",
+    "CheckReport": ".verify",
+    "Derivative": ".derivation",
+    "Expr": ".expression",
+    "Function": ".functions",
     "derive": ".api",
     "grad": ".api",
     "hessian": ".api",
     "hvp": ".api",
     "jacobian": ".api",
     "jvp": ".api",
-    "parse": ".api",
-    "symbols": ".api",
+    "parse": ".expression",
+    "symbols": ".expression",
     "value_and_grad": ".api",
     "vjp": ".api",
     "DomainError": ".errors",

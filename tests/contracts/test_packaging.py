@@ -43,14 +43,14 @@ def test_the_source_archive_holds_what_the_tests_need(archives: tuple[Path, Path
 
 
 @pytest.mark.parametrize("unpacked", [True, False], ids=["unpacked", "as a zip file"])
-def test_the_wheel_derives_away_from_the_checkout(
-    archives: tuple[Path, Path], tmp_path: Path, unpacked: bool
-) -> None:
+def test_the_wheel_derives_away_from_the_checkout(archives: tuple[Path, Path], tmp_path: Path, unpacked: bool) -> None:
     location = archives[0]
     if unpacked:
         location = tmp_path / "site"
         zipfile.ZipFile(archives[0]).extractall(location)
-    code = "import sys, matcalc; assert sys.argv[1] in matcalc.__file__; from matcalc.cli import main; main(sys.argv[2:])"
+    code = (
+        "import sys, matcalc; assert sys.argv[1] in matcalc.__file__; from matcalc.cli import main; main(sys.argv[2:])"
+    )
     done = subprocess.run(
         [sys.executable, "-P", "-c", code, str(location), "diff", "x^T A x", "--wrt", "x"],
         cwd=tmp_path,

@@ -1,0 +1,213 @@
+"""The functions a person calls: derivatives as formulas, and as compiled NumPy functions that know their formula."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from .derivation import Derivative, canonical, choose_variable, find_variable
+from .errors import UnknownName, UsageError
+from .expression import Expr, as_expr, parse, symbols
+from .layout import LAYOUTS
+
+if TYPE_CHECKING:
+    from .functions import Function, Kind
+
+__all__ = [
+    "Derivative",
+    "Expr",
+    "derive",
+    "grad",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "jvp",
+    "parse",
+    "symbols",
+    "value_and_grad",
+    "vjp",
+]
+
+Text = str | Expr
+Vars = Mapping[str, str] | str | None
+
+
+def derive(
+    text: Text,
+    wrt: str | tuple[str, ...] | None = None,
+    vars: Vars = None,  # noqa: A002
+    order: int = 1,
+    layout: str = "gradient",
+) -> Derivative:
+    """Differentiate an expression.
+
+    >>> import matcalc as mc
+    >>> d = mc.derive("||A x - b||^2", wrt="x")
+    >>> d.formula, d.shape
+    ('2 A^T (A x - b)', ('n',))
+
+    Parameters
+    ----------
+    text: a program, or an `Expr`.
+    wrt: the variable; a tuple of two for a mixed second derivative; chosen, with a note, when it is left out.
+    vars: declared types by name, or declarations as text; the rest is inferred.
+    order: 1 or 2.
+    layout: ``gradient`` (the axes of the output, then of the variable), ``numerator``, ``denominator`` or ``vec``.
+
+    Raises
+    ------
+    ParseError: the text does not follow the grammar.
+    ShapeError: shapes do not fit.
+    NotDifferentiable: an operation on the way has no derivative; it is named.
+    """
+    if layout not in LAYOUTS:
+        raise UsageError(f"there is no layout {layout!r}", hint=f"the layouts are {', '.join(LAYOUTS)}")
+    if isinstance(order, bool) or order not in (1, 2):
+        raise UsageError(f"the order of a derivative is 1 or 2, not {order}")
+    expr = as_expr(text, vars)
+    notes: tuple[str, ...] = ()
+    if wrt is None:
+        name, note = choose_variable(expr)
+        names, notes = (name,) * order, (note,)
+    elif isinstance(wrt, str):
+        names = (canonical(wrt),) * order
+    else:
+        names = tuple(canonical(name) for name in wrt)
+        if len(names) not in (1, 2) or (order == 2 and len(names) != 2):
+            raise UsageError(f"a derivative is taken by one or two variables, not {len(names)}")
+    if len(names) == 2 and layout in ("numerator", "denominator"):
+        raise UsageError(f"the {layout} layout is for first derivatives", hint="use the layout gradient or vec")
+    return Derivative(expr, names, layout, notes)
+
+
+def _function(kind: Kind, text: Text, wrt: str | tuple[str, ...] | None, given: Vars) -> Function:
+    expr = as_expr(text, given)
+    single = wrt is None or isinstance(wrt, str)
+    if wrt is None:
+        names: tuple[str, ...] = (choose_variable(expr)[0],)
+    elif isinstance(wrt, str):
+        names = (canonical(wrt),)
+    else:
+        names = tuple(canonical(name) for name in wrt)
+        if not names or len(set(names)) != len(names):
+            raise UsageError("name each variable once")
+    for name in names:
+        _require(expr, name)
+    from .functions import Function, Request  # needs NumPy, which a formula does not
+
+    return Function(Request(kind, expr.text, names, single, tuple(expr.vars.items())))
+
+
+def _require(expr: Expr, name: str) -> None:
+    """A compiled function differentiates only by variables of its program."""
+    if name in expr.order:
+        return
+    find_variable(expr, name)  # a defined name has a message of its own
+    nearest = get_close_matches(name, expr.order, 1, 0.5)
+    hint = f"did you mean {nearest[0]}?" if nearest else f"the variables are {', '.join(expr.order)}"
+    raise UnknownName(f"there is no variable {name} in the expression", source=expr.text, hint=hint)
+
+
+def grad(text: Text, wrt: str | tuple[str, ...] | None = None, vars: Vars = None) -> Function:  # noqa: A002
+    """The gradient of a scalar as a NumPy function.
+
+    >>> import matcalc as mc
+    >>> g = mc.grad("||A x - b||^2", wrt="x")
+    >>> g.formula
+    '2 A^T (A x - b)'
+    >>> g(A=np.eye(2), x=np.ones(2), b=np.zeros(2))
+    array([2., 2.])
+
+    Parameters
+    ----------
+    text: a program with a scalar output, or an `Expr`.
+    wrt: a name, or a tuple of names for a tuple of gradients.
+    vars: declared types by name, or declarations as text; the rest is inferred.
+
+    Raises
+    ------
+    ShapeError: the output is not a scalar.
+    UnknownName: no variable of that name.
+    """
+    return _function("grad", text, wrt, vars)
+
+
+def value_and_grad(text: Text, wrt: str | tuple[str, ...] | None = None, vars: Vars = None) -> Function:  # noqa: A002
+    """A scalar and its gradient, computed together.
+
+    >>> import matcalc as mc
+    >>> value, gradient = mc.value_and_grad("x^T x", "x")(x=np.array([1.0, 2.0]))
+    >>> print(value, gradient)
+    5.0 [2. 4.]
+
+    Parameters and errors are those of `grad`.
+    """
+    return _function("value_and_grad", text, wrt, vars)
+
+
+def jacobian(text: Text, wrt: str | tuple[str, ...] | None = None, vars: Vars = None) -> Function:  # noqa: A002
+    """The derivative of an output of any shape, of shape output + variable, as a NumPy function.
+
+    >>> import matcalc as mc
+    >>> mc.jacobian("A x", "x").formula
+    'A'
+
+    Parameters
+    ----------
+    text: a program, or an `Expr`.
+    wrt: a name, or a tuple of names for a tuple of derivatives.
+    vars: declared types by name, or declarations as text; the rest is inferred.
+    """
+    return _function("jacobian", text, wrt, vars)
+
+
+def hessian(text: Text, wrt: str | tuple[str, ...] | None = None, vars: Vars = None) -> Function:  # noqa: A002
+    """The Hessian of a scalar as a NumPy function; a tuple of tuples of blocks for a tuple of names.
+
+    >>> import matcalc as mc
+    >>> mc.hessian("x^T A x", "x").formula
+    'A + A^T'
+
+    Parameters and errors are those of `grad`.
+    """
+    return _function("hessian", text, wrt, vars)
+
+
+def hvp(text: Text, wrt: str | tuple[str, ...] | None = None, vars: Vars = None) -> Function:  # noqa: A002
+    """The product of the Hessian of a scalar with a vector, without forming the Hessian.
+
+    >>> import matcalc as mc
+    >>> h = mc.hvp("sum(x.^3)", "x")
+    >>> h(np.array([1.0, 0.0]), x=np.array([2.0, 5.0]))
+    array([12.,  0.])
+
+    The direction is the first argument, or ``v``; for a tuple of names it is a tuple.
+    Parameters and errors are those of `grad`.
+    """
+    return _function("hvp", text, wrt, vars)
+
+
+def vjp(text: Text, wrt: str | tuple[str, ...] | None = None, vars: Vars = None) -> Function:  # noqa: A002
+    """The product of an array of the output's shape with the Jacobian, without forming the Jacobian.
+
+    >>> import matcalc as mc
+    >>> mc.vjp("A x", "x").formula
+    'A^T v'
+
+    The array is the first argument, or ``v``. Parameters are those of `jacobian`.
+    """
+    return _function("vjp", text, wrt, vars)
+
+
+def jvp(text: Text, wrt: str | tuple[str, ...] | None = None, vars: Vars = None) -> Function:  # noqa: A002
+    """The derivative in a direction: the Jacobian times an array of the variable's shape.
+
+    >>> import matcalc as mc
+    >>> mc.jvp("A x", "x").formula
+    'A v'
+
+    The direction is the first argument, or ``v``; for a tuple of names it is a tuple.
+    Parameters are those of `jacobian`.
+    """
+    return _function("jvp", text, wrt, vars)

@@ -1,0 +1,274 @@
+"""A derivative as a formula: which variable is meant, the layout, the notation and what must hold."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from .calculus.derive import derivative
+from .calculus.present import present
+from .calculus.simplify import simplify
+from .conditions import conditions
+from .errors import MatcalcError, UsageError
+from .expr.build import variables, zeros
+from .expr.dims import shape_text
+from .expr.nodes import Variable
+from .expression import Expr, shape_names
+from .layout import arrange
+from .notation.latex import to_latex
+from .notation.matrices import to_program
+from .notation.text import to_text
+from .notation.unicode import to_unicode
+from .syntax.ast import Assign, Ast, Output, Program, Transpose
+from .syntax.greek import spell
+
+if TYPE_CHECKING:
+    from .functions import Function
+    from .verify import CheckReport
+
+USUAL_UNKNOWNS = ("x", "X", "w", "W", "theta", "beta")
+
+
+def choose_variable(expr: Expr) -> tuple[str, str]:
+    """The variable a reader would differentiate by when none is named, and the note that says so.
+
+    Raises
+    ------
+    UsageError: none or several are as likely.
+    """
+    present = [variable.name for variable in variables(expr.node)]
+    names = [name for name in expr.order if name in present]
+    vectors = [name for name in names if expr.meaning.symbols[name].type.kind in ("column", "row")]
+    usual = [name for name in names if name in USUAL_UNKNOWNS]
+    for candidates in (names, vectors, usual):
+        if len(candidates) == 1:
+            return candidates[0], f"no variable was named: differentiated by {candidates[0]}"
+    if not names:
+        raise UsageError("the expression has no variable to differentiate by", source=expr.text)
+    raise UsageError(
+        f"name the variable to differentiate by: {', '.join(names)} are possible",
+        source=expr.text,
+        hint=f'wrt="{(vectors or names)[0]}" (on the command line --wrt {(vectors or names)[0]})',
+    )
+
+
+def canonical(name: object) -> str:
+    if not isinstance(name, str) or not name.strip():
+        raise UsageError("a variable is named by text", hint='wrt="x"')
+    return spell(name.strip())
+
+
+def find_variable(expr: Expr, name: str) -> tuple[Variable, str]:
+    """The variable of this name, and a warning where the expression does not depend on it."""
+    for variable in variables(expr.node):
+        if variable.name == name:
+            return variable, ""
+    symbol = expr.meaning.symbols.get(name)
+    if symbol is not None:
+        reason = f"the expression does not depend on {name}: the derivative is zero"
+        return Variable(name, symbol.type.shape, symbol.properties), reason
+    if name in expr.meaning.definitions:
+        raise UsageError(
+            f"{name} is defined by the program, it is not one of its variables",
+            source=expr.text,
+            hint=f"differentiate by one of {', '.join(expr.order)}",
+        )
+    nearest = get_close_matches(name, expr.order, 1, 0.5) or [
+        known for known in expr.order if known.casefold() == name.casefold()
+    ]
+    reason = f"{name} does not occur in the expression: the derivative is zero"
+    if nearest:
+        reason += f" (did you mean {nearest[0]}?)"
+    alone = Expr(name, {name: expr._given[name]} if name in expr._given else None)
+    return Variable(name, alone.node.shape), reason
+
+
+class Derivative:
+    """A derivative as a formula, with everything that is known about it.
+
+    Attributes
+    ----------
+    wrt: the names differentiated by, one for each order.
+    order: 1 or 2.
+    layout: the layout in force.
+    node: the derivative in the index normal form, in that layout.
+    notes: how the text was read, and warnings.
+    warnings: those of the notes that may make the answer a surprise.
+    """
+
+    def __init__(self, expr: Expr, wrt: tuple[str, ...], layout: str, notes: tuple[str, ...] = ()) -> None:
+        self.function = expr
+        self.wrt = wrt
+        self.order = len(wrt)
+        self.layout = layout
+        warnings: list[str] = []
+        with_text = Attached(expr)
+        with with_text:
+            raw = expr.simplified
+            for name in wrt:
+                variable, warning = find_variable(expr, name)
+                raw = zeros(raw.shape + variable.shape) if warning else derivative(raw, variable)
+                if warning and warning not in warnings:
+                    warnings.append(warning)
+            (raw,) = simplify(raw)
+            arranged = arrange(raw, expr.node.order, layout)
+        self.raw = raw
+        self.node = simplify(arranged.node)[0] if arranged.node is not raw else raw
+        self._row = arranged.row
+        self.warnings = tuple(warnings)
+        self.notes = (*expr.notes, *notes, *warnings)
+
+    # --- formulas --------------------------------------------------------------------------------
+
+    @cached_property
+    def ast(self) -> Ast:
+        """The formula as syntax."""
+        formula = to_program(present(self.node), self.function.order)
+        return _transposed(formula) if self._row else formula
+
+    @cached_property
+    def formula(self) -> str:
+        """The formula as text, valid input again."""
+        return to_text(self.ast, separator="; ")
+
+    @cached_property
+    def latex(self) -> str:
+        """The formula as LaTeX."""
+        return to_latex(self.ast)
+
+    @cached_property
+    def unicode(self) -> str:
+        """The formula with Greek letters and mathematical signs."""
+        return to_unicode(self.ast, separator="; ")
+
+    @property
+    def shape(self) -> tuple[int | str, ...]:
+        """The shape, in the names of the sizes."""
+        return shape_names(self.node.shape)
+
+    @property
+    def shape_text(self) -> str:
+        """The shape as it is printed; a row is marked as one."""
+        return shape_text(self.node.shape) + (" row" if self._row else "")
+
+    @property
+    def vars(self) -> dict[str, str]:
+        """The type of every variable, declared or inferred."""
+        return self.function.vars
+
+    @property
+    def inferred(self) -> tuple[str, ...]:
+        """The names whose type was inferred."""
+        return self.function.inferred
+
+    @cached_property
+    def conditions(self) -> tuple[str, ...]:
+        """What must hold for the function and its derivative to be defined."""
+        return conditions([self.function.node, self.node], self.function.order)
+
+    @cached_property
+    def expr(self) -> Expr:
+        """The derivative as an expression, to go on with."""
+        return Expr.of_node(self.node, self.function)
+
+    @property
+    def source(self) -> str:
+        """The NumPy source of the compiled derivative."""
+        return self.compile().source
+
+    # --- numbers ---------------------------------------------------------------------------------
+
+    def compile(self) -> Function:
+        """The derivative as a NumPy function of the variables."""
+        return self._function
+
+    @cached_property
+    def _function(self) -> Function:
+        from .functions import Function, Request  # needs NumPy, which a formula does not
+
+        request = Request(
+            "derivative", self.function.text, self.wrt, True, tuple(self.function.vars.items()), self.layout
+        )
+        return Function(request)
+
+    def __call__(self, **arrays: Any) -> Any:
+        """Evaluate the derivative at arrays given by name."""
+        return self._function(**arrays)
+
+    def check(self, seed: int = 0) -> CheckReport:
+        """Compare with numerical derivatives at random points, and the printed formula with both.
+
+        >>> import matcalc as mc
+        >>> mc.derive("x^T A x", "x").check().ok
+        True
+
+        Parameters
+        ----------
+        seed: of the random points.
+        """
+        from .verify import check  # needs NumPy, which a formula does not
+
+        return check(self, seed)
+
+    # --- display ---------------------------------------------------------------------------------
+
+    def __str__(self) -> str:
+        return self.formula
+
+    def __repr__(self) -> str:
+        return f"Derivative({self.formula!r}, wrt={', '.join(self.wrt)!r}, shape={self.shape_text!r})"
+
+    def _repr_latex_(self) -> str:
+        return f"$\\displaystyle {self.latex}$"
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return {"text/plain": self.formula, "text/latex": self._repr_latex_()}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the function as plain data.
+
+        >>> import matcalc as mc
+        >>> mc.derive("sin(t)", vars={"t": "scalar"}).to_dict()["formula"]
+        'cos(t)'
+        """
+        return {
+            "formula": self.formula,
+            "latex": self.latex,
+            "unicode": self.unicode,
+            "shape": list(self.shape),
+            "layout": self.layout,
+            "wrt": list(self.wrt),
+            "order": self.order,
+            "vars": self.vars,
+            "inferred": list(self.inferred),
+            "conditions": list(self.conditions),
+            "notes": list(self.notes),
+        }
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        kept = self.notes[len(self.function.notes) : len(self.notes) - len(self.warnings)]
+        return Derivative, (self.function, self.wrt, self.layout, kept)
+
+
+class Attached:
+    """Errors that leave the block carry the text of the expression."""
+
+    def __init__(self, expr: Expr) -> None:
+        self._expr = expr
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, MatcalcError):
+            error.with_source(self._expr.text)
+
+
+def _transposed(formula: Ast) -> Ast:
+    """The formula of the row whose column is given."""
+    if not isinstance(formula, Program):
+        return formula.arg if isinstance(formula, Transpose) else Transpose(formula)
+    last = formula.statements[-1]
+    value = last.value if isinstance(last, Output | Assign) else last
+    return Program((*formula.statements[:-1], Output(Transpose(value))))

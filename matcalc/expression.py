@@ -1,0 +1,504 @@
+"""Expressions: a program with the types of its names, its meaning, and Python's operators on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from .calculus.present import present
+from .calculus.simplify import simplify
+from .elaborate import Elaborated, elaborate
+from .errors import LimitError, MatcalcError, ShapeError, UsageError
+from .expr.dims import Shape
+from .expr.nodes import Node
+from .expr.typed import Type
+from .notation.latex import to_latex
+from .notation.matrices import to_program
+from .notation.text import to_text
+from .notation.unicode import to_unicode
+from .ops.registry import OPERATIONS
+from .syntax.ast import Add, Assign, Ast, Binary, Call, Declare, Define, Name, Num, Output, Program, Transpose
+from .syntax.greek import spell
+from .syntax.parse import parse as parse_text
+
+if TYPE_CHECKING:
+    from .functions import Function
+
+Operand = "Expr | int | float | Fraction"
+Declarations = Mapping[str, str]
+
+MAX_OPERATIONS = 100_000
+"""Operations of one expression built by operators."""
+
+EAGER_LENGTH = 2_000
+"""Up to this many characters an expression built by operators is checked at once."""
+
+
+def is_function(name: str) -> bool:
+    """Whether a name is that of an operation."""
+    return name in OPERATIONS
+
+
+def read(text: str) -> Program:
+    """Parse a program; errors carry the text.
+
+    Raises
+    ------
+    ParseError: the text does not follow the grammar.
+    """
+    try:
+        return parse_text(text, is_function=is_function)
+    except MatcalcError as error:
+        raise error.with_source(text) from None
+
+
+def shape_names(shape: Shape) -> tuple[int | str, ...]:
+    """A shape as plain data: written sizes as integers, all others as text."""
+    return tuple(str(dim) if dim.constant is None else dim.constant for dim in shape)
+
+
+def type_text(kind: Type, properties: Sequence[str] = ()) -> str:
+    """A type as it is declared.
+
+    >>> from matcalc.expr.typed import SCALAR
+    >>> type_text(SCALAR, ["positive"])
+    'scalar positive'
+    """
+    names = {"column": "vector", "row": "vector"}
+    dims = f"({', '.join(map(str, kind.shape))})" if kind.shape else ""
+    return " ".join((names.get(kind.kind, kind.kind) + dims, *sorted(properties)))
+
+
+def declarations(given: Mapping[str, str] | str | None) -> dict[str, str]:
+    """Declarations from a mapping or from text (``"A: matrix(n, n), x: vector(n)"``), by canonical name.
+
+    Raises
+    ------
+    UsageError: a value that is not text.
+    ParseError: text that is not a declaration.
+    """
+    if given is None:
+        return {}
+    if isinstance(given, str):
+        found: dict[str, str] = {}
+        for statement in read(given).statements:
+            if not isinstance(statement, Declare):
+                raise UsageError("only declarations are expected here", span=statement.span, source=given)
+            for declared in statement.names:
+                found[declared.id] = to_text(statement.type)
+        return found
+    made: dict[str, str] = {}
+    unchecked: Mapping[Any, Any] = given
+    for name, kind in unchecked.items():
+        if not isinstance(name, str) or not isinstance(kind, str):
+            raise UsageError(
+                f"the type of {name} must be text, not {type(kind).__name__}",
+                hint='write {"A": "matrix(m, n)", "x": "vector(n)"}',
+            )
+        made[spell(name)] = kind
+    return made
+
+
+class Expr:
+    """A program with the types of its names: what `parse` and `symbols` return and operators combine.
+
+    >>> import matcalc as mc
+    >>> A, x = mc.symbols("A: matrix(n, n), x: vector(n)")
+    >>> (x.T @ A @ x).diff("x").formula
+    '(A + A^T) x'
+
+    ``*``, ``/`` and ``**`` are entrywise and ``@`` is the matrix product, as in NumPy.
+
+    Parameters
+    ----------
+    text: the program.
+    vars: declared types by name; names that are missing are inferred.
+
+    Raises
+    ------
+    MatcalcError: the program does not parse, or its shapes do not fit.
+    """
+
+    def __init__(self, text: str, vars: Mapping[str, str] | str | None = None) -> None:  # noqa: A002
+        self._given = declarations(vars)
+        self.text = text
+        self._size = 1
+        self._meaning  # noqa: B018  errors are raised here, not at the first use
+
+    @classmethod
+    def _built(cls, program: Program, declared: Declarations, size: int) -> Expr:
+        self = cls.__new__(cls)
+        self._given = dict(declared)
+        self._size = size
+        self.__dict__["_program"] = program
+        if size <= EAGER_LENGTH // 4:
+            self._meaning  # noqa: B018
+        return self
+
+    @classmethod
+    def of_node(cls, node: Node, like: Expr) -> Expr:
+        """The expression of a node over the variables of another expression."""
+        formula = to_program(present(node), like.order)
+        program = formula if isinstance(formula, Program) else Program((Output(formula),))
+        return cls(to_text(program), like.vars)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Expr, (self.text, self._given)
+
+    # --- meaning ---------------------------------------------------------------------------------
+
+    @cached_property
+    def text(self) -> str:
+        """The program as text."""
+        return to_text(self._program)
+
+    @cached_property
+    def _program(self) -> Program:
+        return read(self.text)
+
+    @cached_property
+    def _meaning(self) -> Elaborated:
+        try:
+            return elaborate(self._program, self._given)
+        except MatcalcError as error:
+            if error.source is None:
+                error.source = self.text
+            raise error from None
+
+    @property
+    def node(self) -> Node:
+        """The root of the expression in the index normal form."""
+        return self._meaning.node
+
+    @cached_property
+    def simplified(self) -> Node:
+        """The root after simplification."""
+        return simplify(self.node)[0]
+
+    @property
+    def meaning(self) -> Elaborated:
+        """What elaboration found: symbols, sizes, notes."""
+        return self._meaning
+
+    @property
+    def type(self) -> Type:
+        """Kind and shape."""
+        return self._meaning.type
+
+    @property
+    def shape(self) -> tuple[int | str, ...]:
+        """The shape; sizes without a number are text."""
+        return shape_names(self._meaning.node.shape)
+
+    @cached_property
+    def order(self) -> tuple[str, ...]:
+        """The names of the variables, in order of first appearance."""
+        return tuple(self._meaning.symbols)
+
+    @cached_property
+    def vars(self) -> dict[str, str]:
+        """The type of every variable, declared or inferred."""
+        return {
+            name: type_text(symbol.type, tuple(symbol.properties)) for name, symbol in self._meaning.symbols.items()
+        }
+
+    @property
+    def inferred(self) -> tuple[str, ...]:
+        """The names whose type was inferred."""
+        return tuple(name for name, symbol in self._meaning.symbols.items() if symbol.inferred)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How the text was read, where it could be read in two ways."""
+        return tuple(self._meaning.notes)
+
+    # --- printing --------------------------------------------------------------------------------
+
+    @cached_property
+    def formula(self) -> str:
+        """The expression on one line of text; valid input again."""
+        return to_text(self._program, separator="; ")
+
+    @cached_property
+    def latex(self) -> str:
+        """The expression as LaTeX."""
+        return to_latex(self._program)
+
+    @cached_property
+    def unicode(self) -> str:
+        """The expression with Greek letters and mathematical signs."""
+        return to_unicode(self._program, separator="; ")
+
+    def __str__(self) -> str:
+        return self.formula
+
+    def __repr__(self) -> str:
+        return f"Expr({self.formula!r})"
+
+    def _repr_latex_(self) -> str:
+        return f"$\\displaystyle {self.latex}$"
+
+    # --- derivatives and functions ---------------------------------------------------------------
+
+    def diff(self, *names: str) -> Expr:
+        """Differentiate by one name after another.
+
+        >>> import matcalc as mc
+        >>> mc.parse("x^T A x", {"A": "matrix(n, n)"}).diff("x", "x").formula
+        'A + A^T'
+
+        Raises
+        ------
+        NotDifferentiable: an operation on the way has no derivative.
+        """
+        from .derivation import Derivative, canonical  # built on expressions, so it cannot be imported before them
+
+        return Derivative(self, tuple(canonical(name) for name in names), "gradient").expr
+
+    def compile(self) -> Function:
+        """A NumPy function of the variables, called with keyword arguments."""
+        from .functions import Function, Request  # needs NumPy, which a formula does not
+
+        return Function(Request("value", self.text, (), True, tuple(self.vars.items())))
+
+    # --- operators -------------------------------------------------------------------------------
+
+    @property
+    def _value(self) -> Ast:
+        """The output as an expression that may stand inside another one."""
+        last = self._program.statements[-1]
+        if isinstance(last, Assign):
+            return last.target
+        if isinstance(last, Define):
+            return last.body
+        if isinstance(last, Output):
+            return last.value
+        raise UsageError("the program has no output to build on", source=self.text)
+
+    @property
+    def _setting(self) -> tuple[Ast, ...]:
+        """The statements before the output (and the output, when it is named)."""
+        statements = self._program.statements
+        return statements if isinstance(statements[-1], Assign) else statements[:-1]
+
+    def _combine(self, others: Sequence[Expr], value: Ast) -> Expr:
+        """The expression ``value`` over the settings of this and other expressions."""
+        size = 1 + self._size + sum(other._size for other in others)
+        if size > MAX_OPERATIONS:
+            raise LimitError(
+                f"the expression has more than {MAX_OPERATIONS} operations",
+                hint='name what is used several times: mc.parse("s = …; s .* s")',
+            )
+        declared = dict(self.vars) if others and self._size < EAGER_LENGTH else dict(self._given)
+        setting: dict[str, Ast] = {to_text(statement): statement for statement in self._setting}
+        for other in others:
+            for name, text in other.vars.items():
+                known = declared.setdefault(name, text)
+                if known != text:
+                    raise ShapeError(
+                        f"{name} is {known} in one operand and {text} in the other",
+                        hint="declare the names once, with mc.symbols",
+                    )
+            setting |= {to_text(statement): statement for statement in other._setting}
+        return Expr._built(Program((*setting.values(), Output(value))), declared, size)
+
+    def _binary(self, op: str, other: object, *, reflected: bool = False) -> Expr:
+        right = as_operand(other)
+        if right is None:
+            return NotImplemented  # type: ignore[no-any-return]
+        left: Expr | Ast = self
+        if reflected:
+            left, right = right, left
+        asts = [side._value if isinstance(side, Expr) else side for side in (left, right)]
+        value: Ast
+        match op:
+            case "+":
+                value = Add(((1, asts[0]), (1, asts[1])))
+            case "-":
+                value = Add(((1, asts[0]), (-1, asts[1])))
+            case _:
+                value = Binary(op, asts[0], asts[1], juxtaposed=op == "*")
+        return self._combine([side for side in (left, right) if isinstance(side, Expr) and side is not self], value)
+
+    def _entrywise(self, op: str, other: object, *, reflected: bool = False) -> Expr:
+        """``*`` between arrays is entrywise; with a number or a scalar it is the plain product."""
+        scalar = self._is_scalar or not isinstance(other, Expr) or other._is_scalar
+        return self._binary(op if scalar else f".{op}", other, reflected=reflected)
+
+    @property
+    def _is_scalar(self) -> bool:
+        return not self._meaning.node.shape
+
+    def __add__(self, other: object) -> Expr:
+        return self._binary("+", other)
+
+    def __radd__(self, other: object) -> Expr:
+        return self._binary("+", other, reflected=True)
+
+    def __sub__(self, other: object) -> Expr:
+        return self._binary("-", other)
+
+    def __rsub__(self, other: object) -> Expr:
+        return self._binary("-", other, reflected=True)
+
+    def __mul__(self, other: object) -> Expr:
+        return self._entrywise("*", other)
+
+    def __rmul__(self, other: object) -> Expr:
+        return self._entrywise("*", other, reflected=True)
+
+    def __truediv__(self, other: object) -> Expr:
+        return self._entrywise("/", other)
+
+    def __rtruediv__(self, other: object) -> Expr:
+        return self._binary("/" if self._is_scalar else "./", other, reflected=True)
+
+    def __matmul__(self, other: object) -> Expr:
+        return self._binary("*", other)
+
+    def __rmatmul__(self, other: object) -> Expr:
+        return self._binary("*", other, reflected=True)
+
+    def __pow__(self, other: object) -> Expr:
+        if len(self._meaning.node.shape) == 2 and isinstance(other, int) and other < 0:
+            raise UsageError(
+                "a negative power of a matrix could be meant entrywise or as an inverse",
+                hint="write A.inv() for the inverse and 1 / A for the reciprocals",
+            )
+        return self._binary("^" if self._is_scalar else ".^", other)
+
+    def __rpow__(self, other: object) -> Expr:
+        return self._binary("^" if self._is_scalar else ".^", other, reflected=True)
+
+    def __neg__(self) -> Expr:
+        return self._combine((), Add(((-1, self._value),)))
+
+    def __pos__(self) -> Expr:
+        return self
+
+    @property
+    def T(self) -> Expr:  # noqa: N802
+        """The transpose."""
+        return self._combine((), Transpose(self._value))
+
+    def apply(self, function: str, *others: Expr | int | float | Fraction, **options: int | float) -> Expr:
+        """Apply a function of the language by its name.
+
+        >>> import matcalc as mc
+        >>> z = mc.symbols("z: vector(n)")
+        >>> str(z.apply("exp").sum())
+        'sum(exp(z))'
+
+        Parameters
+        ----------
+        function: any name listed by ``matcalc ops``.
+        others: further operands.
+        options: keyword arguments of the function, such as ``axis=0``.
+
+        Raises
+        ------
+        UnknownName: there is no such function.
+        """
+        operands = [as_operand(other) for other in others]
+        asts = [operand._value if isinstance(operand, Expr) else operand for operand in operands]
+        if any(ast is None for ast in asts):
+            raise UsageError(f"an operand of {function} is neither an expression nor a number")
+        keywords = tuple((name, number_ast(value)) for name, value in options.items())
+        call = Call(function, (self._value, *(ast for ast in asts if ast is not None)), keywords)
+        return self._combine([operand for operand in operands if isinstance(operand, Expr)], call)
+
+    def sum(self, axis: int | None = None) -> Expr:
+        """The sum of all entries, or along an axis."""
+        return self.apply("sum") if axis is None else self.apply("sum", axis=axis)
+
+    def mean(self, axis: int | None = None) -> Expr:
+        """The mean of all entries, or along an axis."""
+        return self.apply("mean") if axis is None else self.apply("mean", axis=axis)
+
+    def trace(self) -> Expr:
+        """The trace."""
+        return self.apply("tr")
+
+    def inv(self) -> Expr:
+        """The inverse."""
+        return self.apply("inv")
+
+
+def number_ast(value: int | float | Fraction) -> Ast:
+    """A number as syntax, exactly."""
+    number = Fraction(str(value)) if isinstance(value, float) else Fraction(value)
+    return Add(((-1, Num(-number)),)) if number < 0 else Num(number)
+
+
+def as_operand(value: object) -> Expr | Ast | None:
+    """An operand of an operator: an expression, a number, or None for anything else."""
+    if isinstance(value, Expr):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float | Fraction):
+        return None
+    if isinstance(value, float) and value - value != 0:
+        raise UsageError(f"{value} cannot stand in an expression")
+    return number_ast(value)
+
+
+def as_expr(text: str | Expr, given: Mapping[str, str] | str | None) -> Expr:
+    """An expression from text, or the expression with further declarations.
+
+    Raises
+    ------
+    UsageError: anything else.
+    """
+    if isinstance(text, Expr):
+        extra = declarations(given)
+        return text if not extra else Expr(text.text, {**text._given, **extra})
+    if isinstance(text, str):
+        return Expr(text, given)
+    raise UsageError(f"an expression is text or an Expr, not {type(text).__name__}")
+
+
+def parse(text: str, vars: Mapping[str, str] | str | None = None) -> Expr:  # noqa: A002
+    """Read a program.
+
+    >>> import matcalc as mc
+    >>> mc.parse("||A x - b||^2", {"A": "matrix(m, n)"}).vars
+    {'A': 'matrix(m, n)', 'x': 'vector(n)', 'b': 'vector(m)'}
+
+    Parameters
+    ----------
+    text: the program.
+    vars: declared types by name, or declarations as text; names that are missing are inferred.
+
+    Raises
+    ------
+    ParseError: the text does not follow the grammar.
+    UnknownName: a function that does not exist.
+    ShapeError: shapes that do not fit.
+    """
+    return Expr(text, vars)
+
+
+def symbols(text: str) -> Any:
+    """Declare names and return an expression for each.
+
+    >>> import matcalc as mc
+    >>> A, x = mc.symbols("A: matrix(m, n), x: vector(n)")
+    >>> (A @ x).shape
+    ('m',)
+
+    Returns a tuple, or the `Expr` itself for a single name.
+
+    Parameters
+    ----------
+    text: declarations.
+
+    Raises
+    ------
+    ParseError: the text is not a declaration.
+    """
+    declared = declarations(text)
+    made = tuple(Expr._built(Program((Output(Name(name)),)), {name: kind}, 1) for name, kind in declared.items())
+    if not made:
+        raise UsageError("no name is declared", source=text, hint='write "A: matrix(n, n), x: vector(n)"')
+    return made[0] if len(made) == 1 else made

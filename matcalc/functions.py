@@ -1,0 +1,290 @@
+"""Compiled NumPy functions that know their formula, may be pickled and may be called from several threads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
+
+from .calculus.derive import derivative
+from .calculus.present import present
+from .calculus.simplify import simplify
+from .conditions import conditions
+from .derivation import Attached, Derivative, find_variable
+from .errors import ShapeError, UnknownName, UsageError
+from .expr.build import add, product, variables
+from .expr.dims import Shape, shape_text
+from .expr.nodes import Node, Variable
+from .expression import Expr, shape_names
+from .lower.function import Compiled, compile_function
+from .notation.latex import to_latex
+from .notation.matrices import to_program
+from .notation.text import to_text
+from .notation.unicode import to_unicode
+from .syntax.ast import Ast
+from .syntax.greek import spell
+
+Kind = Literal["value", "derivative", "grad", "value_and_grad", "jacobian", "hessian", "hvp", "vjp", "jvp"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a compiled function was asked for, as plain data: it is enough to build the function again.
+
+    Parameters
+    ----------
+    kind: what is computed.
+    text: the program.
+    wrt: the names differentiated by.
+    single: whether the result is an array rather than a tuple with one array for each name.
+    vars: declared types by name.
+    layout: for ``derivative``.
+    """
+
+    kind: Kind
+    text: str
+    wrt: tuple[str, ...]
+    single: bool
+    vars: tuple[tuple[str, str], ...]
+    layout: str = "gradient"
+
+
+class _Plan(NamedTuple):
+    """The nodes of a request: outputs, the derivatives among them, and the directions that are passed first."""
+
+    outputs: tuple[Node, ...]
+    shown: tuple[Node, ...]
+    directions: tuple[Variable, ...]
+
+
+class Function:
+    """A compiled NumPy function that remembers its formula.
+
+    It is called with one keyword argument for each variable, may be pickled and may be called from several threads.
+
+    >>> import matcalc as mc
+    >>> g = mc.grad("x^T x", "x")
+    >>> g(x=np.array([1.0, 2.0]))
+    array([2., 4.])
+    """
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.function = Expr(request.text, dict(request.vars))
+        with Attached(self.function):
+            self._plan = _plan(self.function, request)
+        self._compiled: Compiled | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Function, (self.request,)
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(self.args)
+        return f"<{self.request.kind} of {self.function.formula!r} as a function of {arguments}>"
+
+    # --- calling ---------------------------------------------------------------------------------
+
+    @property
+    def args(self) -> tuple[str, ...]:
+        """The names of the arguments; directions come first."""
+        return (*(variable.name for variable in self._plan.directions), *self.function.order)
+
+    def __call__(self, *directions: Any, **arrays: Any) -> Any:
+        """Evaluate; ``hvp``, ``vjp`` and ``jvp`` take their direction first."""
+        given = {spell(name): value for name, value in arrays.items()} if arrays else {}
+        names = [variable.name for variable in self._plan.directions]
+        if directions:
+            if len(directions) == 1 and len(names) > 1 and isinstance(directions[0], tuple | list):
+                directions = tuple(directions[0])
+            if len(directions) != len(names):
+                raise UsageError(
+                    f"{len(directions)} positional arguments were given, {len(names)} expected",
+                    hint=f"pass the arrays by name: {', '.join(f'{name}=…' for name in self.function.order)}",
+                )
+            given.update(zip(names, directions, strict=True))
+        elif len(names) > 1 and isinstance(given.get("v"), tuple | list) and "v" not in names:
+            given.update(zip(names, given.pop("v"), strict=True))
+        self._expect(given)
+        results = self.compiled(**given)
+        return self._shape_result(results)
+
+    def _expect(self, given: Mapping[str, Any]) -> None:
+        """Raise a readable error for missing and unknown arguments."""
+        expected = self.args
+        missing = [name for name in expected if name not in given]
+        unknown = [name for name in given if name not in expected]
+        if unknown:
+            nearest = get_close_matches(unknown[0], missing or expected, 1, 0.5)
+            hint = f"did you mean {nearest[0]}?" if nearest else f"the arguments are {', '.join(expected)}"
+            raise UnknownName(f"there is no argument {unknown[0]}", hint=hint)
+        if missing:
+            raise UsageError(
+                f"missing argument{'s' * (len(missing) > 1)}: {', '.join(missing)}",
+                hint=f"the arguments are {', '.join(expected)}, passed by name",
+            )
+
+    def _shape_result(self, results: Sequence[Any]) -> Any:
+        if self.request.kind == "value_and_grad":
+            value, *gradients = results
+            return value, (gradients[0] if self.request.single else tuple(gradients))
+        if self.request.kind == "hessian" and not self.request.single:
+            count = len(self.request.wrt)
+            return tuple(tuple(results[row * count : (row + 1) * count]) for row in range(count))
+        return results[0] if self.request.single else tuple(results)
+
+    @property
+    def compiled(self) -> Compiled:
+        """The compiled code; made on first use, and only once unless two threads race, which is harmless."""
+        if self._compiled is None:
+            arguments = [*self._plan.directions, *_arguments(self.function, self._plan.outputs)]
+            with Attached(self.function):
+                self._compiled = compile_function(self._plan.outputs, arguments)
+        return self._compiled
+
+    @property
+    def source(self) -> str:
+        """The NumPy source."""
+        return self.compiled.source
+
+    # --- facts -----------------------------------------------------------------------------------
+
+    @cached_property
+    def _asts(self) -> tuple[Ast, ...]:
+        order = [*self.function.order, *(variable.name for variable in self._plan.directions)]
+        return tuple(to_program(present(node), order) for node in self._plan.shown)
+
+    def _each(self, items: Sequence[Any]) -> Any:
+        """One item, or a tuple of them when several derivatives are computed."""
+        return items[0] if self.request.single else tuple(items)
+
+    @property
+    def formula(self) -> Any:
+        """The formula of what is computed (of the derivative, for ``value_and_grad``); a tuple for several names."""
+        return self._each([to_text(ast, separator="; ") for ast in self._asts])
+
+    @property
+    def latex(self) -> Any:
+        """The formula as LaTeX."""
+        return self._each([to_latex(ast) for ast in self._asts])
+
+    @property
+    def unicode(self) -> Any:
+        """The formula with Greek letters and mathematical signs."""
+        return self._each([to_unicode(ast, separator="; ") for ast in self._asts])
+
+    @property
+    def shape(self) -> Any:
+        """The shape of what is computed, in the names of the sizes."""
+        return self._each([shape_names(node.shape) for node in self._plan.shown])
+
+    @property
+    def vars(self) -> dict[str, str]:
+        """The type of every variable."""
+        return self.function.vars
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """What must hold for the function and its derivatives to be defined."""
+        return conditions([self.function.node, *self._plan.shown], self.function.order)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How the text was read."""
+        return self.function.notes
+
+    def _repr_latex_(self) -> str:
+        formulas = self.latex if isinstance(self.latex, tuple) else (self.latex,)
+        return f"$\\displaystyle {', '.join(formulas)}$"
+
+
+def _arguments(expr: Expr, outputs: Sequence[Node]) -> list[Variable]:
+    """Every variable of the program, also those that do not occur in the outputs."""
+    present = {variable.name: variable for variable in variables(expr.node, *outputs)}
+    made = []
+    for name, symbol in expr.meaning.symbols.items():
+        made.append(present.get(name) or Variable(name, symbol.type.shape, symbol.properties))
+    return made
+
+
+def _plan(expr: Expr, request: Request) -> _Plan:
+    """The nodes that answer a request."""
+    value = expr.simplified
+    wanted = [find_variable(expr, name)[0] for name in request.wrt]
+    match request.kind:
+        case "value":
+            return _Plan((value,), (value,), ())
+        case "derivative":
+            node = Derivative(expr, request.wrt, request.layout).node
+            return _Plan((node,), (node,), ())
+        case "jacobian":
+            shown = simplify(*(derivative(value, variable) for variable in wanted))
+            return _Plan(shown, shown, ())
+        case "grad":
+            shown = simplify(*_gradients(expr, value, wanted, "jacobian"))
+            return _Plan(shown, shown, ())
+        case "value_and_grad":
+            outputs = simplify(value, *_gradients(expr, value, wanted, "jacobian"))
+            return _Plan(outputs, outputs[1:], ())
+        case "hessian":
+            gradients = simplify(*_gradients(expr, value, wanted, "jacobian"))
+            shown = simplify(*(derivative(gradient, variable) for gradient in gradients for variable in wanted))
+            return _Plan(shown, shown, ())
+        case "hvp":
+            directions = _directions(expr, [(variable.name, variable.shape) for variable in wanted], request.single)
+            gradients = simplify(*_gradients(expr, value, wanted, "jvp"))
+            slope = _sum_of([_inner(g, v) for g, v in zip(gradients, directions, strict=True)])
+            shown = simplify(*(derivative(slope, variable) for variable in wanted))
+            return _Plan(shown, shown, tuple(directions))
+        case "vjp":
+            (direction,) = _directions(expr, [("", value.shape)], single=True)
+            shown = simplify(*(derivative(_inner(value, direction), variable) for variable in wanted))
+            return _Plan(shown, shown, (direction,))
+        case "jvp":
+            directions = _directions(expr, [(variable.name, variable.shape) for variable in wanted], request.single)
+            total = _sum_of([_push(value, x, v) for x, v in zip(wanted, directions, strict=True)])
+            shown = simplify(total)
+            return _Plan(shown, shown, tuple(directions))
+    raise UsageError(f"there is no function kind {request.kind!r}")
+
+
+def _gradients(expr: Expr, value: Node, wanted: Sequence[Variable], instead: str) -> list[Node]:
+    """The gradients of a scalar."""
+    if value.shape:
+        raise ShapeError(
+            f"the expression has shape {shape_text(value.shape)}, so it has a Jacobian, not a gradient",
+            source=expr.text,
+            hint=f"use {instead}, or sum(...) to make it a scalar",
+        )
+    return [derivative(value, variable) for variable in wanted]
+
+
+def _inner(left: Node, right: Node) -> Node:
+    """The sum of the entrywise product."""
+    names = tuple(range(left.order))
+    return product([(left, 1, names), (right, 1, names)], ())
+
+
+def _sum_of(nodes: Sequence[Node]) -> Node:
+    return add([(1, node) for node in nodes], nodes[0].shape)
+
+
+def _push(value: Node, variable: Variable, direction: Variable) -> Node:
+    """The derivative of ``value`` in a direction: its Jacobian is contracted where it arises."""
+    jacobian_node = derivative(value, variable)
+    lead = tuple(range(value.order))
+    tail = tuple(range(value.order, value.order + variable.order))
+    return product([(jacobian_node, 1, lead + tail), (direction, 1, tail)], lead)
+
+
+def _directions(expr: Expr, wanted: Sequence[tuple[str, Shape]], single: bool) -> list[Variable]:
+    """Variables for directions: ``v``, or ``v_w`` for each name, with a name that the program does not use."""
+    taken = {*expr.order, *expr.meaning.definitions}
+    made = []
+    for name, shape in wanted:
+        chosen = "v" if single else f"v_{name}"
+        while chosen in taken:
+            chosen = chosen.replace("v", "v_0", 1) if chosen == "v" else f"{chosen}0"
+        made.append(Variable(chosen, shape))
+    return made

@@ -1,0 +1,327 @@
+"""Whole programs: declarations, assignments, definitions and the output, from syntax to nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from ..errors import MatcalcError, ShapeError, UsageError
+from ..expr.dims import Dim, Shape
+from ..expr.nodes import Node
+from ..expr.typed import Type
+from ..ops.registry import OPERATIONS
+from ..syntax.ast import (
+    Assign, Ast, Call, Declare, Define, IndexSum, Name, Output, Program, Range, TypeExpr,
+)  # fmt: skip
+from .context import Session, Site, is_open, name_placeholders, taken_names
+from .declare import Symbol, agree, declared_dims, outside_declarations, read_type
+from .expressions import EMPTY, Names, Visitor, run
+from .indices import settle_accesses
+from .infer import Attempt, Hints, choose, gather_hints
+from .tree import free_indices, index_names, nodes_of
+from .values import Value, build, undeclared_names
+
+RESERVED = frozenset({"I", "T", "pi", "inf"})
+
+
+@dataclass(frozen=True, slots=True)
+class Elaborated:
+    """A program with its meaning.
+
+    Parameters
+    ----------
+    node: the output.
+    type: the kind and shape of the output.
+    symbols: the variables by name, in the order of their first appearance.
+    notes: how what could be read in two ways was read.
+    definitions: the nodes of the named intermediates, in order.
+    definition_types: their types.
+    output_name: the name of the output, when the last statement gives it one.
+    """
+
+    node: Node
+    type: Type
+    symbols: Mapping[str, Symbol]
+    notes: tuple[str, ...] = ()
+    definitions: Mapping[str, Node] = field(default_factory=dict)
+    definition_types: Mapping[str, Type] = field(default_factory=dict)
+    output_name: str | None = None
+
+
+def elaborate(
+    program: Program, declared: Mapping[str, str | TypeExpr] | None = None, *, shape: Shape | None = None
+) -> Elaborated:
+    """Give a program its meaning: names, types, sizes and nodes.
+
+    >>> from matcalc.syntax.parse import parse
+    >>> result = elaborate(parse("A x + b"))
+    >>> {name: symbol.declared for name, symbol in result.symbols.items()}
+    {'A': 'matrix(m, n)', 'x': 'vector(n)', 'b': 'vector(m)'}
+
+    Parameters
+    ----------
+    program: the syntax tree.
+    declared: types by name, given beside the text; they win over inference and may not contradict the text.
+    shape: the shape the output has to have, when it is known (``2 I`` alone has no size).
+
+    Raises
+    ------
+    ShapeError: when shapes do not fit, with the operator's place.
+    UnknownName: for an unknown function or an index that is not bound.
+    Unsupported: for what has a meaning but no place in the engine.
+    UsageError: when a declaration contradicts another one.
+    """
+    try:
+        outside = outside_declarations(declared or {})
+        hints = gather_hints(program)
+        work = sum(1 for _ in nodes_of(program))
+        typed = choose(lambda kinds: _attempt(program, outside, hints, kinds, shape), hints, work)
+        return _finish(typed, outside)
+    except MatcalcError as error:
+        raise error.with_source(program.source) if program.source else error
+
+
+@dataclass(slots=True)
+class _Typed:
+    """A program whose statements are typed."""
+
+    visitor: Visitor
+    definitions: dict[str, Value] = field(default_factory=dict)
+    output: Value | None = None
+    output_name: str | None = None
+
+
+def _attempt(
+    program: Program, outside: Mapping[str, TypeExpr], hints: Hints, kinds: Mapping[str, str], shape: Shape | None
+) -> Attempt[_Typed]:
+    """Type the program under one choice of kinds for its undeclared names."""
+    session = Session(program.source, dict(kinds))
+    visitor = Visitor(session, Names(), hints)
+    typed = _Typed(visitor)
+    try:
+        _declare(typed, program, outside)
+        for position, statement in enumerate(program.statements):
+            _statement(typed, statement, outside, last=position == len(program.statements) - 1)
+        if typed.output is None:
+            raise UsageError("the program has no output", hint="end it with an expression, or with an assignment")
+        if shape is not None:
+            _shaped(session, program, typed.output, shape)
+        _settle(session, program)
+        undeclared = [name for name, value in session.variables.items() if value.open]
+        blamed: list[str] = []
+        for doubt in session.doubts[:6]:
+            blamed.extend(undeclared_names(doubt.values))
+        cost = sum(doubt.cost for doubt in session.doubts)
+    except MatcalcError as error:
+        undeclared = [name for name, value in session.variables.items() if value.open]
+        guilty = undeclared_names(session.guilty) or undeclared
+        return Attempt(None, error, 0.0, guilty, undeclared, session.ambiguous)
+    return Attempt(typed, None, cost, list(dict.fromkeys(blamed)), undeclared)
+
+
+# --- statements ----------------------------------------------------------------------------------
+
+
+def _declare(typed: _Typed, program: Program, outside: Mapping[str, TypeExpr]) -> None:
+    """Declarations from both sides, and the names of sizes."""
+    session, names = typed.visitor.session, typed.visitor.names
+    inside = [statement for statement in program.statements if isinstance(statement, Declare)]
+    for type in [*outside.values(), *(statement.type for statement in inside)]:
+        for size in declared_dims(type):
+            names.sizes[size] = Dim.of(size)
+    for name, type in outside.items():
+        _check_name(session, name, type)
+        names.declared[name] = (read_type(session, type, name, None), type.properties)
+    for statement in inside:
+        for target in statement.names:
+            _check_name(session, target.id, target)
+            read = read_type(session, statement.type, target.id, statement)
+            known = names.declared.get(target.id)
+            properties = statement.type.properties
+            if known is not None:
+                if not agree(session, known[0], read):
+                    _contradiction(session, target, known[0], read)
+                properties = tuple(dict.fromkeys((*known[1], *properties)))
+            names.declared[target.id] = (read, properties)
+    for name in names.sizes:
+        if name in names.declared:
+            node = next((s for s in inside if any(t.id == name for t in s.names)), program)
+            session.at(node).refuse(
+                ShapeError(
+                    f"{name} is declared as a variable and used as a size",
+                    hint=f"a size is a number everywhere and needs no declaration: leave out {name}",
+                )
+            )
+    for name in _loose_sizes(program, names):
+        names.sizes[name] = Dim.of(f"?{name}")
+
+
+def _check_name(session: Session, name: str, node: Ast) -> None:
+    if name in RESERVED or (name in OPERATIONS and name != "e"):
+        what = "is reserved" if name in RESERVED else "is a function"
+        session.at(node).refuse(UsageError(f"{name} {what} and cannot be a variable", hint=f"call it {name}_1 or {name}_"))
+
+
+def _contradiction(session: Session, node: Ast, left: Type, right: Type) -> None:
+    shown = session.shape_text(left), session.shape_text(right)
+    name = node.id if isinstance(node, Name) else "it"
+    session.at(node).refuse(
+        ShapeError(
+            f"{name} is declared as {left.kind} ({shown[0]}) and as {right.kind} ({shown[1]})",
+            hint="leave out one of the two declarations",
+        )
+    )
+
+
+def _loose_sizes(program: Program, names: Names) -> list[str]:
+    """Names that occur in bounds, in ranges or as size arguments without being declared otherwise."""
+    taken = set(names.sizes) | set(names.declared) | index_names(program) | {"e", "pi", "inf", "I"}
+    taken |= {statement.target.id for statement in program.statements if isinstance(statement, Assign)}
+    found: dict[str, None] = {}
+    for node in nodes_of(program):
+        written: Iterable[Ast] = ()
+        if isinstance(node, IndexSum):
+            written = [end for end in (node.lower, node.upper) if end is not None]
+        elif isinstance(node, Range):
+            written = [end for end in (node.start, node.stop) if end is not None]
+        elif isinstance(node, Call) and node.func in OPERATIONS:
+            sized = OPERATIONS[node.func].size_arguments
+            written = node.args if sized == "all" else [node.args[p] for p in sized if p < len(node.args)]
+        elif isinstance(node, Call) and node.func == "e" and len(node.args) == 2:
+            written = node.args
+        for part in written:
+            for inner in nodes_of(part):
+                if isinstance(inner, Name) and inner.id not in taken:
+                    found[inner.id] = None
+    return list(found)
+
+
+def _statement(typed: _Typed, statement: Ast, outside: Mapping[str, TypeExpr], *, last: bool) -> None:
+    visitor = typed.visitor
+    names = visitor.names
+    match statement:
+        case Declare(targets):
+            for target in targets:
+                visitor.variable(target.id)
+        case Assign(target, value, indices):
+            loose = () if target.id in names.declared else free_indices(statement)
+            name = target.id.rpartition("_")[0] if not indices and loose else target.id
+            _check_target(visitor.session, name, target, names)
+            bound = indices or loose
+            visit = visitor.entries(value, bound, target) if bound else visitor.expression(value, EMPTY)
+            result: Value = run(visit)
+            if name in names.declared:
+                _check_declared(visitor.session, statement, name, names.declared.pop(name)[0], result)
+                visitor.session.variables.pop(name, None)
+            names.assigned[name] = result
+            whole = result.number if isinstance(result.number, int) else None
+            names.integers.pop(name, None)
+            if whole is not None:
+                names.integers[name] = Dim.of(whole)
+            typed.definitions[name] = result
+            typed.output, typed.output_name = result, name
+        case Define(target, _, body):
+            _check_target(visitor.session, target.id, target, names, function=True)
+            names.functions[target.id] = statement
+            if last:
+                typed.output, typed.output_name = run(visitor.expression(body, EMPTY)), target.id
+        case Output(value):
+            typed.output, typed.output_name = run(visitor.expression(value, EMPTY)), None
+        case _:
+            raise UsageError(f"{type(statement).__name__} is not a statement", span=statement.span)
+
+
+def _check_target(session: Session, name: str, node: Ast, names: Names, *, function: bool = False) -> None:
+    if not function:
+        _check_name(session, name, node)
+    if name in names.sizes and not is_open(names.sizes[name]):
+        session.at(node).refuse(ShapeError(f"{name} is a size and cannot be assigned", hint="use another name"))
+
+
+def _check_declared(session: Session, node: Assign, name: str, declared: Type, value: Value) -> None:
+    """An assignment to a declared name has to have the declared type."""
+    kind = "column" if value.type.kind == "row" else value.type.kind
+    if not agree(session, declared, Type(kind, value.type.shape)):
+        session.at(node, value).refuse(
+            ShapeError(
+                f"{name} is declared as {declared.kind} ({session.shape_text(declared)}), "
+                f"but its value is a {value.type.kind} ({session.shape_text(value.type)})",
+                hint="change the declaration, or the value",
+            )
+        )
+
+
+def _shaped(session: Session, program: Program, output: Value, shape: Shape) -> None:
+    """Give the output the shape it has to have."""
+    own = output.type.shape
+    if len(own) != len(shape) or not all(session.dimensions.unify(a, b) for a, b in zip(own, shape, strict=True)):
+        wanted = "×".join(map(str, shape)) or "a scalar"
+        session.at(program, output).fail(f"the output ({session.shape_text(output.type)}) is not of the shape {wanted}")
+
+
+# --- sizes and nodes -----------------------------------------------------------------------------
+
+
+def _settle(session: Session, program: Program) -> None:
+    """Solve what is left, name the free sizes of variables, and refuse sizes that nothing fixes."""
+    dimensions = session.dimensions
+    _solve_postponed(session, program)
+    settle_accesses(session)
+    _solve_postponed(session, program)
+    shapes = [tuple(map(dimensions.resolve, value.type.shape)) for value in session.variables.values()]
+    named = name_placeholders(shapes, taken_names(session, shapes) | set(session.variables))
+    for placeholder, dim in named.items():
+        dimensions.bindings[placeholder] = dim
+    _solve_postponed(session, program)
+    for placeholder, origin in dimensions.origins.items():
+        dim = dimensions.resolve(Dim.of(placeholder))
+        loose = [name for name in dim.names if name.startswith("?") and name[1:].isdigit()]
+        if loose:
+            Site(session, origin.span).fail(f"the size of {origin.what} does not follow from its context", origin.hint)
+        _name_loose(session, dim)
+
+
+def _name_loose(session: Session, dim: Dim) -> None:
+    """A size that is named in the text alone keeps that name."""
+    for name in dim.names:
+        if name.startswith("?"):
+            session.dimensions.bindings[name] = Dim.of(name[1:])
+
+
+def _solve_postponed(session: Session, program: Program) -> None:
+    clash = session.dimensions.settle()
+    if clash is not None:
+        left, right, span = clash
+        shown = session.dim_text(left), session.dim_text(right)
+        Site(session, span).fail(f"the sizes {shown[0]} and {shown[1]} differ")
+
+
+def _finish(typed: _Typed, outside: Mapping[str, TypeExpr]) -> Elaborated:
+    """Build the nodes and collect the symbols."""
+    visitor = typed.visitor
+    session = visitor.session
+    for size in visitor.names.sizes.values():
+        _name_loose(session, session.dimensions.resolve(size))
+    assert typed.output is not None
+    roots = build([typed.output, *typed.definitions.values()])
+
+    def final(type: Type) -> Type:
+        return Type(type.kind, tuple(map(session.dimensions.resolve, type.shape)))
+
+    symbols: dict[str, Symbol] = {}
+    for name, value in session.variables.items():
+        properties = visitor.names.declared.get(name, (None, ()))[1]
+        symbols[name] = Symbol(name, final(value.type), properties, inferred=value.open)
+    for name in outside:
+        if name not in symbols and name in visitor.names.declared:
+            type, properties = visitor.names.declared[name]
+            symbols[name] = Symbol(name, final(type), properties)
+    return Elaborated(
+        roots[0],
+        final(typed.output.type),
+        symbols,
+        tuple(session.notes),
+        dict(zip(typed.definitions, roots[1:], strict=True)),
+        {name: final(value.type) for name, value in typed.definitions.items()},
+        typed.output_name,
+    )

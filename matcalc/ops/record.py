@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ..expr.nodes import Call, Node
+from ..expr.nodes import Call, Node, Parameter
 from ..expr.typed import Type, Typing
 
 Options = Mapping[str, object]
@@ -30,8 +30,8 @@ class Operation:
     name, aliases: what a person types.
     kind: ``map``, ``call`` or ``expression``.
     doc: one sentence.
-    signature: for calls, the core shapes as in NumPy's generalised ufuncs, ``"(n,n)->()"``; also used as the typing
-        rule unless ``typing`` is given. An argument ``(n)`` takes a column (a row is accepted and read as a column),
+    signature: for calls, the core shapes as in NumPy's generalised ufuncs, ``"(n,n)->()"``; ``(...)`` stands for the
+        trailing axes that the parameter ``core`` counts, ``min`` for the smaller of m and n. Also the typing rule unless ``typing`` is given. An argument ``(n)`` takes a column (a row is accepted and read as a column),
         a result ``(n)`` is a column.
     arity: how many operands a map takes.
     slopes: for maps, one function ``slope(y, *args)`` per operand: the partial derivative, with ``y`` the value; every
@@ -46,6 +46,7 @@ class Operation:
         types, options)`` returns the type and ``make(nodes)``, which is called after unification with the operand
         nodes; these carry the same batch axes in front, so ``make`` works on trailing axes (``...``).
     options: the keyword arguments it takes, with their defaults.
+    parameters: for calls, the parameters of the node with their defaults: ``core``, how many trailing axes it acts on.
     size_arguments: positions of arguments that are dimensions, not expressions; they reach ``typing`` as
         ``options["sizes"]``, a tuple of `Dim`. ``"all"`` for ``ones(m, n)``.
     numpy: the NumPy expression, a template with ``{0}``, ``{1}`` …, or a function ``(call or map, operand names) -> str``.
@@ -74,6 +75,7 @@ class Operation:
     zero_derivative: str = ""
     typing: TypingRule | None = None
     options: Mapping[str, object] = field(default_factory=dict)
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
     size_arguments: tuple[int, ...] | Literal["all"] = ()
     numpy: str | Callable[[Node, Sequence[str]], str] = ""
     latex: str = ""

@@ -1,0 +1,286 @@
+"""The kernels that generated code calls: stable, over any batch axes in front, in NumPy alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+def floating(*arrays: Any) -> np.dtype[Any]:
+    """The floating type that the operands share; integers count as float64."""
+    dtype = np.result_type(*arrays)
+    return dtype if dtype.kind in "fc" else np.dtype(float)
+
+
+def mask(condition: Any, *operands: Any) -> Array:
+    """A truth value as 0 and 1 of the operands' floating type."""
+    return np.asarray(condition, dtype=floating(*operands))
+
+
+# --- entrywise -----------------------------------------------------------------------------------
+
+
+def sigmoid(x: Any) -> Any:
+    """``1 / (1 + exp(-x))`` without overflow, accurate in both tails."""
+    decay = np.exp(-np.abs(x))
+    return np.where(np.less(x, 0), decay, 1) / (1 + decay)
+
+
+def softplus(x: Any) -> Any:
+    """``log(1 + exp(x))`` without overflow."""
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+def silu(x: Any) -> Any:
+    """``x sigmoid(x)``."""
+    return x * sigmoid(x)
+
+
+def elu(x: Any, a: Any) -> Any:
+    """x above 0 and ``a (exp(x) - 1)`` below."""
+    return np.where(np.greater(x, 0), x, a * np.expm1(np.minimum(x, 0)))
+
+
+def selu(x: Any) -> Any:
+    """The scaled exponential linear unit."""
+    return 1.0507009873554805 * elu(x, 1.6732632423543772)
+
+
+def huber(r: Any, d: Any) -> Any:
+    """``r^2 / 2`` within d and ``d (|r| - d / 2)`` beyond."""
+    size = np.minimum(np.abs(r), d)
+    return size * (np.abs(r) - size / 2)
+
+
+def normpdf(x: Any) -> Any:
+    """The density of the standard normal distribution."""
+    return np.exp(-0.5 * np.square(x)) * 0.3989422804014327
+
+
+# --- along trailing axes -------------------------------------------------------------------------
+
+
+def _trailing(core: int) -> tuple[int, ...]:
+    return tuple(range(-core, 0))
+
+
+def _finite(top: Array) -> Array:
+    """What is taken away before an exponential: 0 in place of an infinity."""
+    return np.where(np.isfinite(top), top, 0).astype(top.dtype, copy=False)
+
+
+def logsumexp(x: Any, core: int = 1) -> Any:
+    """The logarithm of the sum of exponentials over the last ``core`` axes."""
+    axes = _trailing(core)
+    x = np.asarray(x, dtype=floating(x))
+    top = _finite(np.max(x, axis=axes, keepdims=True))
+    with np.errstate(divide="ignore"):
+        return np.log(np.sum(np.exp(x - top), axis=axes)) + np.squeeze(top, axis=axes)
+
+
+def softmax(x: Any) -> Any:
+    """Exponentials over their sum along the last axis."""
+    weights = np.exp(x - _finite(np.max(x, axis=-1, keepdims=True)))
+    return weights / np.sum(weights, axis=-1, keepdims=True)
+
+
+def log_softmax(x: Any) -> Any:
+    """The logarithm of the softmax along the last axis."""
+    shifted = x - _finite(np.max(x, axis=-1, keepdims=True))
+    return shifted - np.log(np.sum(np.exp(shifted), axis=-1, keepdims=True))
+
+
+def norm(x: Any, core: int = 1) -> Any:
+    """The root of the sum of squares over the last ``core`` axes, without overflow."""
+    axes = _trailing(core)
+    x = np.asarray(x, dtype=floating(x))
+    with np.errstate(over="ignore", under="ignore"):
+        value = np.sqrt(np.sum(np.square(x), axis=axes))
+    tiny, huge = _safe_range(x.dtype)
+    if np.all((value > tiny) & (value < huge) | (value == 0) & ~np.any(x, axis=axes)):
+        return value
+    top = np.max(np.abs(x), axis=axes, keepdims=True, initial=0)
+    divisor = np.where((top > 0) & np.isfinite(top), top, 1).astype(x.dtype, copy=False)
+    return np.squeeze(divisor, axis=axes) * np.sqrt(np.sum(np.square(x / divisor), axis=axes))
+
+
+def _safe_range(dtype: np.dtype[Any]) -> tuple[float, float]:
+    """The lengths whose square is neither lost nor infinite."""
+    info = np.finfo(dtype)
+    return float(np.sqrt(info.tiny / info.eps)), float(np.sqrt(info.max))
+
+
+def normalize(x: Any, core: int = 1) -> Any:
+    """The direction over the last ``core`` axes, 0 at 0."""
+    x = np.asarray(x, dtype=floating(x))
+    length = np.expand_dims(norm(x, core), _trailing(core))
+    return x / np.where(length > 0, length, 1).astype(x.dtype, copy=False)
+
+
+def prodexcept(x: Any, core: int = 1) -> Any:
+    """For every entry the product of all the others, right where entries are 0."""
+    x = np.asarray(x)
+    flat = x.reshape(*x.shape[: x.ndim - core], -1)
+    before = np.ones_like(flat)
+    after = np.ones_like(flat)
+    np.cumprod(flat[..., :-1], axis=-1, out=before[..., 1:])
+    np.cumprod(flat[..., :0:-1], axis=-1, out=after[..., -2::-1])
+    return (before * after).reshape(x.shape)
+
+
+def prodexcept2(x: Any, core: int = 1) -> Any:
+    """For every pair of different entries the product of all the others, 0 for an entry with itself."""
+    x = np.asarray(x)
+    lead, block = x.shape[: x.ndim - core], x.shape[x.ndim - core :]
+    flat = x.reshape(*lead, -1)
+    count = flat.shape[-1]
+    wide = np.repeat(flat[..., None, :], count, axis=-2)
+    places = np.arange(count)
+    wide[..., places, places] = 1
+    pairs = prodexcept(wide)
+    pairs[..., places, places] = 0
+    return pairs.reshape(*lead, *block, *block)
+
+
+# --- matrices ------------------------------------------------------------------------------------
+
+
+def symmetric_part(A: Any) -> Any:
+    """``(A + A^T) / 2`` on the last two axes."""
+    return (A + np.swapaxes(A, -1, -2)) / 2
+
+
+def adjugate(A: Any) -> Any:
+    """The adjugate, right for singular matrices too."""
+    U, s, Vt = np.linalg.svd(A)
+    sign = np.linalg.det(U) * np.linalg.det(Vt)
+    inside = np.swapaxes(Vt, -1, -2) * prodexcept(s)[..., None, :]
+    return sign[..., None, None] * (inside @ np.swapaxes(U, -1, -2))
+
+
+def eigmax(A: Any) -> Any:
+    """The largest eigenvalue of a symmetric matrix."""
+    return np.linalg.eigvalsh(A)[..., -1]
+
+
+def eigmin(A: Any) -> Any:
+    """The smallest eigenvalue of a symmetric matrix."""
+    return np.linalg.eigvalsh(A)[..., 0]
+
+
+def eigvecs(A: Any) -> Any:
+    """Eigenvectors as columns by ascending eigenvalue; the entry of largest size in each is positive."""
+    vectors = np.linalg.eigh(A)[1]
+    return vectors * _orientation(vectors)
+
+
+def _orientation(vectors: Array) -> Array:
+    """The sign of the entry of largest size in each column."""
+    place = np.argmax(np.abs(vectors), axis=-2)[..., None, :]
+    return np.where(np.take_along_axis(vectors, place, axis=-2) < 0, -1, 1).astype(vectors.dtype)
+
+
+def _tied(values: Array, best: Array) -> Array:
+    """Which values equal the best one up to rounding."""
+    slack = 8 * values.shape[-1] * np.finfo(values.dtype).eps * np.max(np.abs(values), axis=-1, keepdims=True)
+    return np.asarray(np.abs(values - best[..., None]) <= slack, dtype=values.dtype)
+
+
+def _mean_projector(left: Array, right: Array, tied: Array) -> Array:
+    """The mean of ``u_i v_i^T`` over the tied columns."""
+    weights = tied / np.sum(tied, axis=-1, keepdims=True)
+    result: Array = (left * weights[..., None, :]) @ np.swapaxes(right, -1, -2)
+    return result
+
+
+def eigmaxproj(A: Any) -> Any:
+    """``v v^T`` of the largest eigenvalue, the mean over equal ones."""
+    values, vectors = np.linalg.eigh(A)
+    return _mean_projector(vectors, vectors, _tied(values, values[..., -1]))
+
+
+def eigminproj(A: Any) -> Any:
+    """``v v^T`` of the smallest eigenvalue, the mean over equal ones."""
+    values, vectors = np.linalg.eigh(A)
+    return _mean_projector(vectors, vectors, _tied(values, values[..., 0]))
+
+
+def spectral(X: Any) -> Any:
+    """The largest singular value."""
+    return np.linalg.svd(X, compute_uv=False)[..., 0]
+
+
+def _thin(X: Any) -> tuple[Array, Array, Array]:
+    """``U, s, V`` with as many columns as singular values; the largest entry of each left one is positive."""
+    U, s, Vt = np.linalg.svd(X, full_matrices=False)
+    signs = _orientation(U)
+    return U * signs, s, np.swapaxes(Vt, -1, -2) * signs
+
+
+def svd_u(X: Any) -> Any:
+    """Left singular vectors as columns."""
+    return _thin(X)[0]
+
+
+def svd_v(X: Any) -> Any:
+    """Right singular vectors as columns."""
+    return _thin(X)[2]
+
+
+def spectraldir(X: Any) -> Any:
+    """``u v^T`` of the largest singular value, the mean over equal ones, 0 at 0."""
+    U, s, V = _thin(X)
+    direction = _mean_projector(U, V, _tied(s, s[..., 0]))
+    return direction * (s[..., 0] > 0)[..., None, None]
+
+
+def polar(X: Any) -> Any:
+    """``U V^T`` over the singular values that are not 0."""
+    U, s, V = _thin(X)
+    cut = max(np.shape(X)[-2:]) * np.finfo(s.dtype).eps * np.max(s, axis=-1, keepdims=True, initial=0)
+    return (U * (s > cut)[..., None, :]) @ np.swapaxes(V, -1, -2)
+
+
+# --- integer powers ------------------------------------------------------------------------------
+
+
+def matpow(X: Any, k: Any) -> Any:
+    """``X^k`` for an integer k."""
+    X, k = np.asarray(X, dtype=floating(X)), np.asarray(k)
+    if k.ndim == 0:
+        return np.linalg.matrix_power(X, _integer(k))
+    lead = k.shape
+    result = np.empty_like(X)
+    for place in np.ndindex(lead):
+        result[place] = np.linalg.matrix_power(X[place], _integer(k[place]))
+    return result
+
+
+def _integer(k: Any) -> int:
+    value = round(float(k))
+    if value != float(k):
+        raise ValueError(f"the exponent of a matrix power is an integer, not {float(k)}")
+    return value
+
+
+def matpow_frechet(X: Any, E: Any, k: Any) -> Any:
+    """The derivative of ``X^k`` in the direction E."""
+    size = np.shape(X)[-1]
+    return matpow(block_upper(X, E), k)[..., :size, size:]
+
+
+def block_upper(A: Any, E: Any) -> Array:
+    """``[A, E; 0, A]``."""
+    A, E = np.broadcast_arrays(A, E)
+    top = np.concatenate([A, E], axis=-1)
+    bottom = np.concatenate([np.zeros_like(A), A], axis=-1)
+    return np.concatenate([top, bottom], axis=-2)
+
+
+def tracepow(X: Any, k: Any) -> Any:
+    """The trace of ``X^k``."""
+    return np.trace(matpow(X, k), axis1=-2, axis2=-1)

@@ -1,0 +1,132 @@
+"""Signatures of calls, ``"(n,n),(n)->(n)"``: the shape of a value and what is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+
+from ..errors import ShapeError, UsageError
+from ..expr.build import is_symmetric
+from ..expr.dims import Dim, Shape
+from ..expr.nodes import Call, Node, Parameter, Structure, Variable
+from .record import Operation
+
+# What each property says besides itself.
+IMPLIED: Mapping[str, tuple[str, ...]] = {
+    "spd": ("psd", "symmetric"),
+    "psd": ("symmetric",),
+    "diagonal": ("symmetric", "lower", "upper"),
+    "positive": ("nonnegative",),
+}
+
+
+@cache
+def cores(signature: str) -> tuple[tuple[tuple[str, ...], ...], tuple[str, ...]]:
+    """The core axes of the operands and of the value.
+
+    >>> cores("(n,n),(n)->(n)")
+    ((('n', 'n'), ('n',)), ('n',))
+    """
+    left, _, right = signature.partition("->")
+    operands = [_names(part) for part in left.removeprefix("(").removesuffix(")").split("),(")]
+    return tuple(operands), _names(right.strip("()"))
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name for name in text.split(",") if name)
+
+
+def shorter(m: Dim, n: Dim) -> Dim:
+    """The smaller of two dimensions; of two names it is a size of its own, called ``min(m, n)``.
+
+    >>> str(shorter(Dim.of(3), Dim.of(5))), str(shorter(Dim.of("m"), Dim.of("n")))
+    ('3', 'min(m, n)')
+    """
+    if m == n:
+        return m
+    if m.constant is not None and n.constant is not None:
+        return Dim.of(min(m.constant, n.constant))
+    difference = m - n
+    if difference.constant is not None:
+        return n if difference.constant > 0 else m
+    return Dim.of(f"min({m}, {n})")
+
+
+def value_core(names: Sequence[str], sizes: Mapping[str, Dim]) -> Shape:
+    """The core axes of the value; ``min`` is the smaller of m and n."""
+    return tuple(shorter(sizes["m"], sizes["n"]) if name == "min" else sizes[name] for name in names)
+
+
+def apply_call(operation: Operation, args: Sequence[Node], parameters: Mapping[str, Parameter] | None = None) -> Call:
+    """The call of an operation on operands that have the same batch axes in front.
+
+    Parameters
+    ----------
+    parameters: those that differ from the defaults of the record, such as ``core``.
+    """
+    given = dict(operation.parameters)
+    for name, value in (parameters or {}).items():
+        if name not in given:
+            raise UsageError(f"{operation.name} has no parameter {name}", hint=f"it has: {', '.join(given) or 'none'}")
+        given[name] = value
+    shape = value_shape(operation, args, given)
+    return Call(operation.name, tuple(args), shape, tuple(sorted(given.items())), value_properties(operation, args))
+
+
+def value_shape(operation: Operation, args: Sequence[Node], parameters: Mapping[str, Parameter]) -> Shape:
+    """The shape of the value of a call."""
+    operands, value = cores(operation.signature)
+    if len(operands) != len(args):
+        raise UsageError(f"{operation.name} takes {len(operands)} operands, not {len(args)}")
+    if operands == (("...",),):
+        shape = args[0].shape
+        core = int(parameters.get("core", 1))
+        batch, block = shape[: len(shape) - core], shape[len(shape) - core :]
+        return batch + block * len(value)
+    sizes: dict[str, Dim] = {}
+    batch = args[0].shape[: args[0].order - len(operands[0])]
+    for names, arg in zip(operands, args, strict=True):
+        lead = arg.order - len(names)
+        if lead < 0 or arg.shape[:lead] != batch:
+            raise ShapeError(f"{operation.name} does not take an operand of order {arg.order} here")
+        for name, dim in zip(names, arg.shape[lead:], strict=True):
+            if sizes.setdefault(name, dim) != dim:
+                raise ShapeError(f"{operation.name} takes {name} = {sizes[name]}, not {dim}")
+    return batch + value_core(value, sizes)
+
+
+def properties_of(node: Node) -> frozenset[str]:
+    """What is known of a node by declaration or construction."""
+    known: set[str] = set()
+    if isinstance(node, Variable | Call):
+        known |= node.properties
+    elif isinstance(node, Structure) and node.kind == "delta":
+        known |= {"spd", "diagonal", "orthogonal"}
+    elif isinstance(node, Structure) and node.kind == "lower":
+        known.add("lower")
+    if is_symmetric(node):
+        known.add("symmetric")
+    return closure(known)
+
+
+def closure(properties: set[str]) -> frozenset[str]:
+    """The properties with all that they imply."""
+    found: set[str] = set()
+    stack = sorted(properties)
+    while stack:
+        name = stack.pop()
+        if name not in found:
+            found.add(name)
+            stack.extend(IMPLIED.get(name, ()))
+    return frozenset(found)
+
+
+def value_properties(operation: Operation, args: Sequence[Node]) -> frozenset[str]:
+    """The properties of the value of a call; it keeps those that all its matrices have."""
+    found = set(operation.gives)
+    if operation.keeps:
+        operands = cores(operation.signature)[0]
+        matrices = [arg for arg, names in zip(args, operands, strict=True) if len(names) == 2]
+        shared = frozenset.intersection(*(properties_of(arg) for arg in matrices))
+        found |= shared & set(operation.keeps)
+    return closure(found)

@@ -11,15 +11,33 @@ from typing import Any, NamedTuple
 from ..errors import LimitError, ParseError, Span
 from . import hints
 from .ast import (
-    Add, Assign, Ast, Bars, Binary, Block, Call, Declare, Define, Index, IndexSum, Name, Norm, Num, Output, Range, Str,
-    Transpose, TypeExpr,
-)  # fmt: skip
+    Add,
+    Assign,
+    Ast,
+    Bars,
+    Binary,
+    Block,
+    Call,
+    Declare,
+    Define,
+    Index,
+    IndexSum,
+    Name,
+    Norm,
+    Num,
+    Output,
+    Range,
+    Str,
+    Transpose,
+    TypeExpr,
+)
 from .limits import MAX_DIGITS, MAX_EXPONENT
 from .scan import KINDS
 from .table import Token
 
 MINUS_ONE = Fraction(-1)
 _CROSSED = re.compile("[A-Za-z]x[A-Za-z]")
+_NUMBER_WORDS = frozenset({"real", "float", "double", "number", "int", "bool", "constant"})
 _INDEX_LETTERS = re.compile("[a-z]{2,4}")
 
 
@@ -333,6 +351,12 @@ def index_range_to_first(parts: list[Any]) -> SumRange:
 
 def summation(parts: list[Any]) -> Ast:
     head, signed = parts
+    if signed.sign == 1 and signed.start < signed.term.span.start:
+        raise ParseError(
+            "A sum over an index is followed by `+`.",
+            span=Span(signed.start, signed.start + 1),
+            hint="write what is summed behind it, `sum_{i=1}^{N} x_i`, without a sign",
+        )
     span = Span(head.start, signed.term.span.end)
     body = signed.term if signed.sign == 1 else Add(((-1, signed.term),), span=Span(signed.start, span.end))
     return IndexSum(head.kind, head.indices, head.lower, head.upper, body, span=span)
@@ -402,6 +426,14 @@ def reals_of_extents(parts: list[Any]) -> TypeExpr:
 
 def array(parts: list[Any]) -> TypeExpr:
     entries: list[Ast] = parts[0]
+    only = entries[0]
+    if len(entries) == 1 and isinstance(only, Name):
+        near = "scalar" if only.id in _NUMBER_WORDS else hints.closest(only.id, KINDS)
+        if near is None:
+            near = next((word for word in KINDS if only.id.lower().startswith(word)), None)
+        if near is not None:
+            example = {"scalar": "scalar", "vector": "vector(n)", "matrix": "matrix(m, n)"}.get(near, "tensor(i, j, k)")
+            raise ParseError(f"`{only.id}` is not a type.", span=only.span, hint=f"did you mean `{example}`?")
     return _of_dimensions(entries, _spanning(entries[0], entries[-1]))
 
 
@@ -412,7 +444,9 @@ def _dimension(entry: Ast) -> Ast:
         node = waiting.pop()
         if isinstance(node, Name):
             if node.id in KINDS:
-                raise ParseError(f"`{node.id}` is a type, not a dimension.", span=node.span, hint="name the dimension `n`")
+                raise ParseError(
+                    f"`{node.id}` is a type, not a dimension.", span=node.span, hint="name the dimension `n`"
+                )
             if _CROSSED.fullmatch(node.id):
                 raise ParseError(
                     f"`{node.id}` is one name, not two dimensions.",
@@ -466,7 +500,7 @@ def declaration(parts: list[Any]) -> Ast:
 
 
 def equation(parts: list[Any]) -> Ast:
-    left, token, value = parts
+    left, _, value = parts
     span = _spanning(left, value)
     if isinstance(left, Name):
         return Assign(left, value, span=span)

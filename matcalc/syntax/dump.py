@@ -3,9 +3,27 @@
 from __future__ import annotations
 
 from .ast import (
-    Add, Assign, Ast, Bars, Binary, Block, Call, Declare, Define, Index, IndexSum, Name, Norm, Num, Output, Program,
-    Range, Str, Transpose, TypeExpr,
-)  # fmt: skip
+    Add,
+    Assign,
+    Ast,
+    Bars,
+    Binary,
+    Block,
+    Call,
+    Declare,
+    Define,
+    Index,
+    IndexSum,
+    Name,
+    Norm,
+    Num,
+    Output,
+    Program,
+    Range,
+    Str,
+    Transpose,
+    TypeExpr,
+)
 
 Piece = str | Ast
 
@@ -39,8 +57,8 @@ def _pieces(node: Ast) -> list[Piece]:
     match node:
         case Num(value):
             return [str(value)]
-        case Name(id):
-            return [id]
+        case Name(word):
+            return [word]
         case Str(value):
             return [f'"{value}"']
         case Add(((-1, term),)):

@@ -1,4 +1,4 @@
-"""Letters a name may hold, and the one spelling they have inside: Greek by name, raised and lowered signs as plain ones."""
+"""Letters a name may hold and their one spelling inside: Greek by name, raised and lowered signs as plain ones."""
 
 from __future__ import annotations
 

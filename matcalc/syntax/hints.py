@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterable
 
 from ..errors import ParseError, Span
-from .greek import LOOKALIKE_GREEK
+from .greek import LOOKALIKE_GREEK, NAME_TO_LETTER, VARIANT_TO_NAME
 from .table import END, Token
 
 CYRILLIC_LOOKALIKES: dict[str, str] = dict(
@@ -46,6 +46,7 @@ OPENERS = frozenset(
     {"OPEN", "BLOCK_OPEN", "CALL_OPEN", "INDEX_OPEN", "SUB_OPEN", "INNER_OPEN", "NORM_OPEN", "BAR_OPEN", "SHAPE_OPEN"}
 )
 DIVIDERS = frozenset({END, "SEPARATOR", "ROW", "COMMA", "CLOSE"})
+_RANGE = "write `x[1:3]` with both ends, which belong to it, or `:` for all"
 POSTFIX = frozenset({"TRANSPOSE", "SUPERSCRIPT", "POSITIVE_PART"})
 
 
@@ -137,10 +138,12 @@ def stray_character(text: str, position: int) -> ParseError:
 
 def latex_in_text(command: str, span: Span) -> ParseError:
     """``\\lambda`` where plain text is read."""
+    word = command.lstrip("\\")
+    plain = f"`{word}`" if word in NAME_TO_LETTER or word in VARIANT_TO_NAME.values() else "it in plain text"
     return ParseError(
         f"`{command}` is LaTeX, and this text is read as plain text.",
         span=span,
-        hint=f"write `{command.lstrip(chr(92)) or ';'}`, or have the whole text read as LaTeX",
+        hint=f"write {plain}, or have the whole text read as LaTeX",
     )
 
 
@@ -177,11 +180,14 @@ def unclosed(opener: str, closer: str, span: Span) -> ParseError:
 
 def mismatched(opener: str, expected: str, found: Span, closer: str, opened_at: str) -> ParseError:
     """A closing bracket of the wrong kind."""
-    what = "bar" if opener in ("|", "||") else "bracket"
+    bar = opener in ("|", "||")
+    hint = f"put `{expected}` before the `{closer}`"
+    if bar:
+        hint += "; a condition as in `p(y | x)` is an argument, `p(y, x)`"
     return ParseError(
-        f"`{closer}` closes here while the {what} `{opener}` {opened_at} is still open.",
+        f"`{closer}` closes here while the {'bar' if bar else 'bracket'} `{opener}` {opened_at} is still open.",
         span=found,
-        hint=f"put `{expected}` before the `{closer}`",
+        hint=hint,
     )
 
 
@@ -252,80 +258,68 @@ def describe(token: Token) -> str:
         return "the end"
     if token.kind == "SEPARATOR":
         return "the end of the line" if "\n" in token.text or "\r" in token.text else "`;`"
-    return f"`{token.text}`" if token.text else "the value"
+    return f"`{token.text}`" if token.text else "a value"
 
 
-def unexpected(token: Token, previous: Token | None, expected: frozenset[str], depth: int) -> ParseError:
+def unexpected(token: Token, previous: Token | None, expected: frozenset[str], inside: str) -> ParseError:
     """The error for a token that no rule allows where it stands.
 
-    Parameters: ``previous`` is the token before it, ``expected`` the kinds that could stand there, ``depth``
-    the number of brackets open at the token.
+    Parameters: ``previous`` is the token before it, ``expected`` the kinds that could stand there, ``inside``
+    the kind of the innermost open bracket: empty outside brackets, `SUM` beside the index of a sum.
     """
-    span = Span(token.start, max(token.end, token.start))
+    span = Span(token.start, token.end)
     kind, text = token.kind, token.text
-    if previous is not None and previous.kind in OPENERS and kind == "CLOSE":
-        return ParseError(
-            f"There is nothing between `{previous.text or '_'}` and `{text}`.",
-            span=Span(previous.start, token.end),
-            hint="write a value between them, or remove them",
-        )
-    if previous is not None and kind in DIVIDERS and (previous.kind in OPERATORS or previous.kind == "SUM"):
-        name = previous.text.strip() or "*"
-        return ParseError(
-            f"Nothing stands on the right of `{name}`.",
-            span=Span(previous.start, previous.end),
-            hint=f"write what belongs behind `{name}`, or remove it",
-        )
-    if previous is not None and previous.kind == "CLOSE" and kind in DIVIDERS and "SIGN" in expected and "CLOSE" not in expected:
-        return ParseError(
-            "The sum over an index has no body.",
-            span=Span(previous.start, previous.end),
-            hint="write what is summed behind it: `sum_{i=1}^{N} x_i^2`",
-        )
-    if kind in DIVIDERS and (previous is None or previous.kind in DIVIDERS - {"CLOSE"} or previous.kind in OPENERS):
+    starts = previous is None or previous.kind in DIVIDERS - {"CLOSE"} or previous.kind in OPENERS
+    if previous is not None and kind in DIVIDERS:
+        found = _ends_too_early(token, previous, expected, inside)
+        if found is not None:
+            return found
+    if kind in DIVIDERS and starts:
         return ParseError(
             f"A value is missing before {describe(token)}.", span=span, hint="write it, or remove the separator"
         )
-    if kind == "CARET" and text.strip().endswith("^") and previous is not None and previous.kind in OPERATORS:
-        return ParseError(f"`{previous.text}` is followed by `{text}`.", span=span, hint="a power needs a base on its left")
-    starts = previous is None or previous.kind in DIVIDERS - {"CLOSE"} or previous.kind in OPENERS
-    if kind in OPERATORS | POSTFIX and kind not in ("COLON", "EQUALS") and starts:
+    if kind in OPERATORS | POSTFIX and starts and inside != "SUM":
         return ParseError(
             f"Nothing stands on the left of `{text}`.", span=span, hint=f"write a value before `{text}`, or remove it"
         )
     if kind in OPERATORS | POSTFIX and previous is not None and previous.kind in OPERATORS:
-        return _operator_after_operator(token, previous, span)
-    if kind == "EQUALS":
-        if depth:
-            return ParseError(
-                "`=` cannot stand inside brackets here.",
-                span=span,
-                hint="compare with `==`; assign on a line of its own; only `f(x, axis=0)` names an argument",
-            )
+        return _operator_after_operator(token, previous)
+    if inside == "SUM":
         return ParseError(
-            "A second `=` in one statement.", span=span, hint="write one assignment per line, and compare with `==`"
+            f"{_first_upper(describe(token))} cannot stand beside the index of a sum.",
+            span=span,
+            hint="an index runs over a range, `sum_{i=1}^{N}` or `sum_{i,j}`; a condition is a factor, `(i != j)`",
         )
+    if inside == "INNER_OPEN" and kind == "CLOSE":
+        return ParseError(
+            "An inner product has two values.",
+            span=span,
+            hint="write `<x, y>`; a comparison needs a value on both sides",
+        )
+    if previous is not None and previous.kind == "COLON" and inside in ("INDEX_OPEN", "SUB_OPEN"):
+        return ParseError("A range has two ends.", span=span, hint=_RANGE)
+    if kind == "PRODUCT" and not text:
+        return ParseError("Two values stand side by side.", span=span, hint="put an operator or a comma between them")
+    if kind == "EQUALS":
+        return _equals(span, expected, inside)
     if kind == "COMPARE":
-        if "SIGN" not in expected:
-            return ParseError(
-                f"`{text}` cannot stand beside the index of a sum.",
-                span=span,
-                hint="sum over the range, `sum_{i,j}`, with the comparison as a factor: `(i != j)`",
-            )
         return ParseError(
             f"A second comparison, `{text}`, follows the first without brackets.",
             span=span,
             hint="write `(a < b) .* (b < c)`; the inner product `<x, y>` behind a value needs `*` before it",
         )
     if kind == "COMMA":
+        where = "blocks are `[a, b]`, arguments `f(a, b)`, a type is `matrix(m, n)`"
         return ParseError(
             "A comma cannot stand here.",
             span=span,
-            hint="arguments are `f(a, b)`, blocks `[a, b]`, the inner product behind a value `a * <x, y>`; one statement holds one formula",
+            hint=where if inside else "write one formula per statement, and `*` before an inner product `<x, y>`",
         )
     if kind == "COLON":
         return ParseError(
-            "`:` cannot stand here.", span=span, hint="declare on a line of its own, `x: vector(n)`; a range is `x[1:3]`"
+            "`:` cannot stand here.",
+            span=span,
+            hint="declare on a line of its own, `x: vector(n)`; a range is `x[1:3]`",
         )
     if kind == "STRING":
         return ParseError(
@@ -337,31 +331,87 @@ def unexpected(token: Token, previous: Token | None, expected: frozenset[str], d
             span=span,
             hint="write `√(x^2)` or `(√x)^2`",
         )
-    if kind == "SUM" and previous is not None and previous.kind in ("CARET", "ROOT"):
+    if kind == "SUM":
         return ParseError(
             "A sum over an index cannot stand here without brackets.", span=span, hint="write `(sum_{i=1}^{N} x_i)`"
         )
-    if kind == "SIGN" and previous is not None and previous.kind in OPENERS | {"CARET"}:
-        return ParseError(f"`{text}` cannot stand here.", span=span, hint="write the value behind it in brackets")
     if kind == "TIMES":
-        return ParseError(f"`{text}` cannot stand here.", span=span, hint="dimensions are written `m × n`")
-    if kind == "CLOSE" and previous is not None and previous.kind == "PRODUCT":
-        return ParseError("A value is missing.", span=span, hint="write it, or remove the operator before")
-    after = "" if previous is None else f" behind {describe(previous)}"
-    return ParseError(f"{describe(token).capitalize()} cannot stand here{after}.", span=span, hint=_way_on(expected))
-
-
-def _operator_after_operator(token: Token, previous: Token, span: Span) -> ParseError:
-    both = f"`{previous.text}` and `{token.text}`"
-    if previous.text == "^" and token.text in ("*", "+"):
         return ParseError(
-            f"The exponent is missing between {both}.",
-            span=Span(previous.start, token.end),
-            hint="everything is real: `A^T` is the adjoint; the pseudoinverse is `pinv(A)`",
+            f"`{text}` cannot stand here.",
+            span=span,
+            hint="dimensions are written `m × n` or `R^{m×n}`, without brackets",
         )
+    after = "" if previous is None else f" behind {describe(previous)}"
+    hint = "put brackets around what it belongs to" if kind in POSTFIX else _way_on(expected)
+    return ParseError(f"{_first_upper(describe(token))} cannot stand here{after}.", span=span, hint=hint)
+
+
+def _first_upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _ends_too_early(token: Token, previous: Token, expected: frozenset[str], inside: str) -> ParseError | None:
+    """The end of a line or bracket where something is still to come."""
+    if previous.kind in OPENERS and token.kind == "CLOSE":
+        return ParseError(
+            f"There is nothing between `{previous.text or '_'}` and `{token.text}`.",
+            span=Span(previous.start, token.end),
+            hint="write a value between them, or remove them",
+        )
+    if previous.kind in OPERATORS:
+        name = previous.text or "*"
+        hint = f"write what belongs behind `{name}`, or remove it"
+        if name == ":" and inside:
+            hint = _RANGE
+        if name == ">":
+            hint = "the inner product `<x, y>` behind a value needs `*` before it"
+        return ParseError(
+            f"Nothing stands on the right of `{name}`.", span=Span(previous.start, previous.end), hint=hint
+        )
+    if "SUM" in expected and previous.kind in ("CLOSE", "NAME", "NUMBER"):
+        return ParseError(
+            "The sum over an index has no body.",
+            span=Span(previous.start, max(previous.end, previous.start)),
+            hint="write what is summed behind it: `sum_{i=1}^{N} x_i^2`",
+        )
+    if previous.kind == "PROPERTY" and "KIND" in expected:
+        return ParseError(
+            f"The property `{previous.text}` stands without a type.",
+            span=Span(previous.start, previous.end),
+            hint=f"write the type first: `matrix(n, n) {previous.text}`",
+        )
+    if "COLON" in expected and not inside:
+        return ParseError(
+            "Several values stand side by side, separated by commas.",
+            span=Span(previous.start, previous.end),
+            hint="declare `x, y: vector(n)`, write blocks as `[x, y]`, or one formula per line",
+        )
+    return None
+
+
+def _equals(span: Span, expected: frozenset[str], inside: str) -> ParseError:
+    if inside:
+        return ParseError(
+            "`=` cannot stand inside brackets here.",
+            span=span,
+            hint="compare with `==`; assign on a line of its own; only `f(x, axis=0)` names an argument",
+        )
+    if "TIMES" in expected or "PROPERTY" in expected:
+        return ParseError(
+            "A declaration has no value.", span=span, hint="declare and assign on two lines: `x: vector(n)`, `x = ...`"
+        )
+    return ParseError(
+        "A second `=` in one statement.", span=span, hint="write one assignment per line, and compare with `==`"
+    )
+
+
+def _operator_after_operator(token: Token, previous: Token) -> ParseError:
+    both = f"`{previous.text}` and `{token.text}`"
     if previous.text in ("<", ">", "=", "!") and token.text == "=":
         return ParseError(
-            f"{both} stand apart.", span=Span(previous.start, token.end), hint=f"write `{previous.text}=` without a blank"
+            f"{both} stand apart.",
+            span=Span(previous.start, token.end),
+            hint=f"write `{previous.text}=` without a blank",
         )
     if previous.kind == "EQUALS" and token.kind == "EQUALS":
         return ParseError("Two `=` stand apart.", span=Span(previous.start, token.end), hint="compare with `==`")
@@ -373,8 +423,8 @@ def _operator_after_operator(token: Token, previous: Token, span: Span) -> Parse
 
 
 def _way_on(expected: frozenset[str]) -> str:
-    if "NAME" in expected:
-        return "a value is expected here: a name, a number or a bracket"
     if "KIND" in expected:
         return "a type is expected: `scalar`, `vector(n)`, `matrix(m, n)`, `tensor(...)` or `R^{m×n}`"
+    if "NAME" in expected:
+        return "a value is expected here: a name, a number or a bracket"
     return "put an operator between the two"

@@ -14,5 +14,5 @@ MAX_STATEMENTS = 50_000
 MAX_EXPONENT = 4_000
 """Decimal exponent of a number, either sign."""
 
-MAX_DIGITS = 4_000
+MAX_DIGITS = 200
 """Digits of one number as written."""

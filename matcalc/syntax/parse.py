@@ -10,7 +10,7 @@ from . import hints
 from .ast import Assign, Ast, Declare, Output, Program, TypeExpr
 from .build import ACTIONS
 from .scan import canonical_name, no_function, scan
-from .table import TABLES, Token, Unexpected, load_table, run
+from .table import TABLES, Token, UnexpectedTokenError, load_table, run
 
 __all__ = ["canonical_name", "parse", "parse_declarations", "parse_expression", "parse_type"]
 
@@ -127,15 +127,20 @@ def _attempt(text: str, start: str, is_function: Callable[[str], bool], close_fi
         raise ParseError("There is nothing to read.", span=Span(0, 0), hint="write a formula, for example `x^T A x`")
     try:
         return run(load_table("matcalc", TABLES["matcalc"]), start, tokens, ACTIONS)
-    except Unexpected as stop:
-        raise hints.unexpected(stop.token, stop.previous, stop.expected, _depth(tokens, stop.token)) from None
+    except UnexpectedTokenError as stop:
+        raise hints.unexpected(stop.token, stop.previous, stop.expected, _innermost(tokens, stop.token)) from None
 
 
-def _depth(tokens: list[Token], stop: Token) -> int:
-    """How many brackets are open at a token."""
-    depth = 0
+def _innermost(tokens: list[Token], stop: Token) -> str:
+    """The kind of the innermost bracket that is open at a token; `SUM` for the subscript of a sum."""
+    opened: list[str] = []
+    previous = ""
     for token in tokens:
         if token is stop:
             break
-        depth += (token.kind in hints.OPENERS) - (token.kind == "CLOSE")
-    return depth
+        if token.kind in hints.OPENERS:
+            opened.append("SUM" if token.kind == "SUB_OPEN" and previous == "SUM" else token.kind)
+        elif token.kind == "CLOSE":
+            opened.pop()
+        previous = token.kind
+    return opened[-1] if opened else ""

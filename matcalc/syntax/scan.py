@@ -43,7 +43,10 @@ _RAW = re.compile(
             "NEWLINE": "\r\n|[\n\r\x85\u2028\u2029]",
             "NAME": NAME,
             "NUMBER": r"(?:[0-9]+(?:\.[0-9]+|\.(?![\w.*/^'\\×]))?|\.[0-9]+)(?:[eE][+\-]?[0-9]+)?",
-            "TRANSPOSE": rf"\^{_GAP}(?:-?{_TOP}|\{{\s*-?\s*{_TOP}\s*\}}|\(\s*-?\s*{_TOP}\s*\))|⁻?ᵀ|[⊤⊺]|\.T(?!\w)|\.'|′",
+            "TRANSPOSE": (
+                rf"\^{_GAP}(?:-?{_TOP}|\{{\s*-?\s*{_TOP}\s*\}}|\(\s*-?\s*{_TOP}\s*\))"
+                r"|⁻?ᵀ|[⊤⊺]|\.T(?!\w)|\.'|′"
+            ),
             "POWER": r"\*\*|\.\^|\^",
             "SUPER": f"[{_SUPER}]+",
             "DOTNAME": rf"\.[{LATIN}_]\w*",
@@ -86,8 +89,9 @@ _NAME = re.compile(NAME)
 _BRACED_NAME = re.compile(rf"({NAME})_\{{\s*({_WORD})\s*\}}")
 _LATEX = re.compile(r"\\(?:[A-Za-z]{2,}|[^A-Za-z\s(\[{0-9]|$)")
 _INDEX_SUM = re.compile(r"(sum|prod)_([a-z]|[i-np-t]{2,3})")
-_CROSS = re.compile("x(?=[0-9])")
+_CROSSED_DIMENSION = re.compile("[0-9]+|[A-Za-z][A-Za-z0-9]*")
 _STARTS_VALUE = re.compile(r"[\w(\[{√∑⟨\-−]")
+_NO_POWER = re.compile(rf"\^{_GAP}(?:\+(?!\s*[0-9(])|\{{\s*[+†*]\s*\}}|[*†])")
 _NORM_KIND = r"_(?:\{\s*([^{}]*?)\s*\}|([A-Za-z0-9]+|[*∞]))|([₀-₉]+)"
 _NORM_SUFFIX = re.compile(_NORM_KIND)
 _POWERED_SUFFIX = re.compile(rf"({_GAP}\^{_GAP}(?:\{{\s*[0-9]+\s*\}}|[0-9])|[²³⁴])(?:{_NORM_KIND})")
@@ -98,7 +102,10 @@ _VALUE_ENDS = frozenset(
 _RAW_VALUE_ENDS = frozenset(
     {"NAME", "NUMBER", "CLOSER", "TRANSPOSE", "SUPER", "SUBNAME", "LOWERED", "POSITIVE", "INFINITY", "BAR", "DOUBLE"}
 )
-_RAW_VALUE_STARTS = frozenset({"NAME", "NUMBER", "OPENER", "SUMSIGN", "ROOT", "INFINITY", "REALS", "BAR", "DOUBLE", "LT"})
+_RAW_VALUE_STARTS = frozenset(
+    {"NAME", "NUMBER", "OPENER", "SUMSIGN", "ROOT", "INFINITY", "REALS", "BAR", "DOUBLE", "LT"}
+)
+_OPENS = {"(": ("OPEN", "group"), "{": ("OPEN", "group"), "[": ("BLOCK_OPEN", "block"), "⟨": ("INNER_OPEN", "inner")}
 _CLOSERS = {"(": ")", "[": "]", "{": "}", "_{": "}", "⟨": "⟩", "<": ">", "|": "|", "||": "||"}
 _COMPARE = {"≤": "<=", "≥": ">=", "≠": "!=", "⩽": "<=", "⩾": ">="}
 _INNER_REACH = 400  # pieces to look ahead for the end of an inner product that follows a value
@@ -129,7 +136,7 @@ class SumHead:
     bound: bool = False
 
 
-def no_function(name: str) -> bool:
+def no_function(_name: str) -> bool:
     """The answer where no function names are known."""
     return False
 
@@ -400,8 +407,8 @@ class _Scanner:
         piece = self.pieces[position]
         if self.in_type:
             return self.type_name(position)
-        if piece.text == "in" and self.is_element_word(position):
-            return self.begin_type(position)
+        if piece.text == "in" and self.only_names():
+            return self.element_word(position)
         letters = self.index_sum_letters(position)
         if letters is not None:
             self.juxtapose(piece)
@@ -419,7 +426,8 @@ class _Scanner:
         piece, following = self.pieces[position], self.adjacent(position)
         text = piece.text
         if text in ("sum", "prod"):
-            return "" if following is not None and following.kind in ("SUBBRACE", "POWER", "TRANSPOSE", "SUPER") else None
+            heads = ("SUBBRACE", "POWER", "TRANSPOSE", "SUPER")
+            return "" if following is not None and following.kind in heads else None
         if text in ("Σ", "Π"):
             inner, then = self.peek(position + 2), self.peek(position + 3)
             braced = following is not None and following.kind == "SUBBRACE"
@@ -441,14 +449,22 @@ class _Scanner:
         piece = self.pieces[position]
         self.juxtapose(piece)
         self.emit("NUMBER", piece)
-        if self.in_type:
-            crossed = _CROSS.match(self.text, piece.end)
-            following = self.adjacent(position)
-            if crossed is not None and following is not None:
-                start = piece.end
-                self.emit("TIMES", Token("TIMES", "x", start, start + 1))
-                rest = following.text[1:]
-                self.pieces[position + 1] = Token("NUMBER" if rest.isdigit() else "NAME", rest, start + 1, following.end)
+        return self.crossed(position + 1) if self.in_type else position + 1
+
+    def crossed(self, position: int) -> int:
+        """The rest of ``28x28`` or ``3xn``, which is one word to the first pass."""
+        piece = self.peek(position)
+        if piece is None or piece.kind != "NAME" or piece.start != self.out[-1].end:
+            return position
+        _, *dimensions = piece.text.split("x")
+        if piece.text[0] != "x" or not all(_CROSSED_DIMENSION.fullmatch(word) for word in dimensions):
+            return position
+        start = piece.start
+        for word in dimensions:
+            self.emit("TIMES", Token("", "x", start, start + 1))
+            end = start + 1 + len(word)
+            self.emit("NUMBER" if word.isdigit() else "NAME", Token("", word, start + 1, end), spell(word))
+            start = end
         return position + 1
 
     def infinity(self, position: int) -> int:
@@ -495,7 +511,8 @@ class _Scanner:
                 return position + 1
             self.emit_indices(spell(piece.text).strip("_"), piece, head)
             return self.sum_part(position + 1, head)
-        if piece is not None and not head.bound and kind in ("POWER", "TRANSPOSE", "SUPER") and piece.text[0] not in "*.′'":
+        raised = kind in ("POWER", "TRANSPOSE", "SUPER")
+        if piece is not None and not head.bound and raised and piece.text[0] not in "*.′'⊤⊺⁻" and "-" not in piece.text:
             head.bound = True
             return self.sum_bound(position, piece, head)
         if not head.subscript:
@@ -524,11 +541,17 @@ class _Scanner:
         if piece.kind == "SUPER":
             self.emit("CARET", Token("", "", piece.start, piece.start), "^")
             plain = "".join(SUPERSCRIPTS[character] for character in piece.text)
+            if not plain.isdigit() and len(plain) > 1:
+                raise ParseError(
+                    f"The upper end `{piece.text}` of the sum is not one name.",
+                    span=Span(piece.start, piece.end),
+                    hint=f"write it in braces: `^{{{plain}}}`",
+                )
             self.emit("NUMBER" if plain.isdigit() else "NAME", Token("", plain, piece.start, piece.end), plain)
             return self.sum_part(position + 1, head)
         if piece.kind == "TRANSPOSE":  # sum_{t=1}^T
             self.emit("CARET", Token("", "^", piece.start, piece.start + 1), "^")
-            place = max(piece.text.find("T"), 1) + piece.start
+            place = max(piece.text.find("T"), 0) + piece.start
             self.emit("NAME", Token("", "T", place, place + 1), "T")
             return self.sum_part(position + 1, head)
         self.emit("CARET", piece, "^")
@@ -539,6 +562,12 @@ class _Scanner:
             return position + 2
         if bound is not None and bound.kind in ("NAME", "NUMBER", "INFINITY"):
             value = "inf" if bound.kind == "INFINITY" else spell(bound.text)
+            if len(bound.text.partition("_")[0].rstrip("0123456789")) > 1:
+                raise ParseError(
+                    f"The upper end `{bound.text}` of the sum may be more than one name.",
+                    span=Span(bound.start, bound.end),
+                    hint=f"write it in braces, `^{{{bound.text}}}`, or put a blank behind the end",
+                )
             self.emit("NUMBER" if bound.kind == "NUMBER" else "NAME", bound, value)
             return self.sum_part(position + 2, head)
         raise ParseError(
@@ -565,7 +594,7 @@ class _Scanner:
 
     def times(self, position: int) -> int:
         piece = self.pieces[position]
-        between_dimensions = self.in_type and self.top() in ("", "shape")
+        between_dimensions = self.in_type and self.top() in ("", "shape", "group")
         self.emit("TIMES" if between_dimensions else "PRODUCT", piece, "*")
         return position + 1
 
@@ -579,7 +608,20 @@ class _Scanner:
         return position + 1
 
     def power(self, position: int) -> int:
-        piece = self.pieces[position]
+        piece, following = self.pieces[position], self.adjacent(position)
+        adjoint = _NO_POWER.match(self.text, piece.start) if piece.text == "^" else None
+        if adjoint is not None:
+            raise ParseError(
+                f"`{adjoint[0]}` is not a power.",
+                span=Span(piece.start, adjoint.end()),
+                hint="everything is real: the adjoint is `A^T`; the pseudoinverse is `pinv(A)`",
+            )
+        if following is not None and following.kind == "NAME" and re.match("T[A-Za-z]", following.text):
+            raise ParseError(
+                f"`^{following.text}` could be a transpose or a power.",
+                span=Span(piece.start, following.end),
+                hint=f"write `^T {following.text[1:]}` for the transpose, `^{{{following.text}}}` for the power",
+            )
         self.emit("CARET", piece, ".^" if piece.text == ".^" else "^")
         return position + 1
 
@@ -619,6 +661,18 @@ class _Scanner:
         if not self.touches(piece):
             return self.lone_subscript(position)
         previous = self.out[-1]
+        if "₊" in piece.text or "₋" in piece.text:
+            raise ParseError(
+                f"The lowered `{piece.text}` is not read.",
+                span=Span(piece.start, piece.end),
+                hint="write the subscript in braces: `x_{i+1}`",
+            )
+        if previous.kind == "NUMBER" and piece.text.strip("_").isdigit():
+            raise ParseError(
+                f"`{previous.text}{piece.text}` is not a number.",
+                span=Span(previous.start, piece.end),
+                hint="write the digits without `_`, and the index of a name before its power: `x_1^2`",
+            )
         if previous.kind in ("NUMBER", "SUPERSCRIPT"):
             raise ParseError(
                 f"A subscript stands behind `{previous.text}`.",
@@ -629,7 +683,7 @@ class _Scanner:
             self.emit("SUB_OPEN", piece)
             self.push("sub", piece)
             return position + 1
-        if previous.kind == "CLOSE" and previous.text == ">" and piece.text == "_F" or previous.text == "⟩" and piece.text == "_F":
+        if previous.kind == "CLOSE" and previous.text in (">", "⟩") and piece.text == "_F":
             return position + 1
         if previous.kind == "CLOSE" and previous.text == "|" and piece.text in ("_1", "_2", "_F", "_inf"):
             raise ParseError(
@@ -637,8 +691,6 @@ class _Scanner:
                 span=Span(piece.start, piece.end),
                 hint=f"a norm has double bars: `||x||{piece.text}`",
             )
-        if "₊" in piece.text or "₋" in piece.text:
-            return self.lone_subscript(position)
         word = spell(piece.text).lstrip("_")
         if word[0].isdigit() and not word.isdigit():
             return self.lone_subscript(position)
@@ -672,7 +724,7 @@ class _Scanner:
                 return position + 1
         named = self.after and previous is not None and previous.kind == "NAME"
         known = named and previous is not None and not self.folded and self.is_function(previous.value)
-        if named and (piece.text == "(" and (touching or known) or piece.text == "[" and touching and known):
+        if named and ((piece.text == "(" and (touching or known)) or (piece.text == "[" and touching and known)):
             self.emit("CALL_OPEN", piece)
             self.push("call", piece)
             return position + 1
@@ -681,16 +733,14 @@ class _Scanner:
             self.push("index", piece)
             return position + 1
         self.juxtapose(piece)
-        kind, role = {"(": ("OPEN", "group"), "{": ("OPEN", "group"), "[": ("BLOCK_OPEN", "block"), "⟨": ("INNER_OPEN", "inner")}[
-            piece.text
-        ]
+        kind, role = _OPENS[piece.text]
         self.emit(kind, piece)
         self.push(role, piece)
         return position + 1
 
     def follows_plain_value(self, previous: Token) -> bool:
         """Whether the value before cannot be indexed: a number or a norm."""
-        return previous.kind == "NUMBER" or previous.kind == "CLOSE" and previous.text[:1] in ("|", "‖", "∥")
+        return previous.kind == "NUMBER" or (previous.kind == "CLOSE" and previous.text[:1] in ("|", "‖", "∥"))
 
     def closer(self, position: int) -> int:
         piece = self.pieces[position]
@@ -725,7 +775,7 @@ class _Scanner:
                 depth += 1
             elif piece.kind == "CLOSER":
                 depth -= 1
-            if depth < 0 or piece.kind in ("SEMICOLON", "LT") and not depth:
+            if depth < 0 or (piece.kind in ("SEMICOLON", "LT") and not depth):
                 return False
             if piece.kind == "COMMA" and not depth:
                 commas += 1
@@ -755,7 +805,8 @@ class _Scanner:
             if self.after and not opens and role == "norm" and (double or room >= 2):
                 width = 1 if double else 2
                 self.stack.pop()
-                self.close_norm(Token("", self.text[start : start + width], start, start + width), last=start + width == end)
+                mark = Token("", self.text[start : start + width], start, start + width)
+                self.close_norm(mark, last=start + width == end)
             elif self.after and not opens and role == "bar" and not double:
                 width = 1
                 self.stack.pop()
@@ -786,9 +837,15 @@ class _Scanner:
         if room == 1:
             return 1
         following = self.following_bar.get(position)
-        if following is None or room > 3 or not self.looks_closing(following):
+        if following is None or not self.looks_closing(following):
             return 2
         closing = self.pieces[following].end - self.pieces[following].start
+        if room == closing == 3:
+            raise ParseError(
+                "Three bars are not a norm.",
+                span=Span(self.pieces[position].start, self.pieces[position].start + 3),
+                hint="set nested bars apart by blanks; the spectral norm is `||X||_2`, the nuclear norm `||X||_*`",
+            )
         if room == 2:
             return 1 if closing == 1 else 2
         return 1 if closing == 2 else 2
@@ -838,12 +895,22 @@ class _Scanner:
         self.declares = True
         return position + 1
 
-    def is_element_word(self, position: int) -> bool:
-        """Whether ``in`` means "element of": names before it, a type behind it."""
-        following = self.peek(position + 1)
-        if self.stack or not self.after or following is None or following.text not in ("R", "ℝ", *KINDS):
+    def only_names(self) -> bool:
+        """Whether the statement consists of names up to here."""
+        if self.stack or not self.after:
             return False
         return all(token.kind in ("NAME", "COMMA") for token in self.out[self.statement :])
+
+    def element_word(self, position: int) -> int:
+        """``in`` behind names is "element of"."""
+        piece, following = self.pieces[position], self.peek(position + 1)
+        if following is not None and following.text in ("R", "ℝ", *KINDS):
+            return self.begin_type(position)
+        raise ParseError(
+            "`in` declares a name, and a type must follow it.",
+            span=Span(piece.start, piece.end),
+            hint="write `x in R^n` or `x: vector(n)`",
+        )
 
     def comma(self, position: int) -> int:
         self.emit("COMMA", self.pieces[position])

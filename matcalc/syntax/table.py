@@ -6,6 +6,8 @@ differ (somebody edits the grammar) Lark builds the table again in memory. `pyth
 writes the stored tables.
 """
 
+# Importing pathlib takes as long as all the rest of a parse:
+# ruff: noqa: PTH100, PTH118, PTH120, PTH123
 from __future__ import annotations
 
 import json
@@ -53,7 +55,7 @@ class Table:
     ends: dict[str, int]
 
 
-class Unexpected(Exception):
+class UnexpectedTokenError(Exception):
     """A token that no rule allows at its place; ``values`` is what had been read up to there."""
 
     def __init__(self, token: Token, previous: Token | None, expected: frozenset[str], values: Sequence[Any]) -> None:
@@ -137,14 +139,15 @@ def load_table(name: str, starts: tuple[str, ...]) -> Table:
         return build_table(grammar, starts)
     if stored.get("grammar") != checksum(grammar) or tuple(stored["starts"]) != starts:
         return build_table(grammar, starts)
-    return Table(tuple(Rule(*rule) for rule in stored["rules"]), tuple(stored["rows"]), stored["starts"], stored["ends"])
+    rules = tuple(Rule(*rule) for rule in stored["rules"])
+    return Table(rules, tuple(stored["rows"]), stored["starts"], stored["ends"])
 
 
 def run(table: Table, start: str, tokens: Iterable[Token], actions: Mapping[str, Callable[[list[Any]], Any]]) -> Any:
     """Parse tokens (the last one of kind `END`) and return the value of the start rule.
 
     Parameters: ``actions`` builds the value of a rule from the values of its symbols.
-    Raises `Unexpected` at the first token that cannot follow.
+    Raises `UnexpectedTokenError` at the first token that cannot follow.
     """
     rows, rules = table.rows, table.rules
     end_state = table.ends[start]
@@ -158,7 +161,7 @@ def run(table: Table, start: str, tokens: Iterable[Token], actions: Mapping[str,
             step = row.get(kind)
             if step is None:
                 expected = frozenset(symbol for symbol in row if symbol.isupper())
-                raise Unexpected(token, previous, expected, values)
+                raise UnexpectedTokenError(token, previous, expected, values)
             if step >= 0:
                 states.append(step)
                 values.append(token)

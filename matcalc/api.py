@@ -96,7 +96,7 @@ def _function(kind: Kind, text: Text, wrt: str | tuple[str, ...] | None, given: 
         _require(expr, name)
     from .functions import Function, Request  # needs NumPy, which a formula does not
 
-    return Function(Request(kind, expr.text, names, single, tuple(expr.vars.items())))
+    return Function(Request(kind, expr, names, single))
 
 
 def _require(expr: Expr, name: str) -> None:

@@ -373,7 +373,7 @@ def _ops(options: argparse.Namespace) -> Answer:
         lines: list[str] = []
         for family, operations in result.items():
             lines += [*([""] if lines else []), _paint(family, "1", sys.stdout)]
-            lines += [f"  {operation['name']:<14}{operation['doc']}" for operation in operations]
+            lines += [f"  {operation['name']:<15} {operation['doc']}" for operation in operations]
         return Answer({"families": result}, lines)
     found = OPERATIONS.get(options.name)
     if found is None:

@@ -1,70 +1,148 @@
-"""Where an expression is defined, in the user's notation: ``X invertible``, ``x ≠ 0``, ``z > 0``."""
+"""Where an expression and its derivative are defined, in the user's notation: ``X invertible``, ``z > 0``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from typing import NamedTuple
 
+from .calculus.simplify import simplify
+from .elaborate import elaborate
+from .errors import MatcalcError
+from .expr.build import is_symmetric, variables
 from .expr.facts import is_nonnegative, is_positive
 from .expr.nodes import Call, Exact, Map, Node, Product, postorder
+from .expression import Expr
 from .notation.matrices import to_ast
+from .notation.precedence import as_number, walk
 from .notation.text import to_text
 from .ops.registry import OPERATIONS
+from .syntax.ast import Assign, Ast, Binary, Declare, Define, IndexSum, Name, Output, Program
 
-INVERTIBLE = frozenset({"spd", "orthogonal"})
+NONZERO, POSITIVE, NONNEGATIVE = "{0} ≠ 0", "{0} > 0", "{0} ≥ 0"
+EVERYWHERE_NONZERO = "every entry of {0} ≠ 0"
+INVERTIBLE = "{0} invertible"
+SPELLINGS = {"det({0}) != 0": INVERTIBLE, "{0} != 0": NONZERO, "{0} >= 0": NONNEGATIVE}
 
 
-def conditions(roots: Sequence[Node], order: Sequence[str]) -> tuple[str, ...]:
-    """What must hold for every root to be defined, each condition once, in order of first appearance.
+class _Demand(NamedTuple):
+    """A condition: a template with ``{0}``, ``{1}`` … for the operands, and their text where it was written by hand."""
+
+    template: str
+    operands: tuple[Node, ...]
+    written: str = ""
+
+
+def conditions(expr: Expr, roots: Sequence[Node]) -> tuple[str, ...]:
+    """What must hold for an expression and nodes derived from it, each condition once.
 
     Parameters
     ----------
-    roots: the expression as it was written and its derivative.
-    order: the names of the variables in the order in which they are to be printed.
+    expr: the expression as it was written, so that ``x ./ x`` still asks for ``x ≠ 0``.
+    roots: nodes over its variables.
     """
-    found: dict[str, None] = {}
+    found: dict[bytes | str, _Demand] = {}
+    for demand in (*_of_nodes([expr.node]), *_written(expr), *_of_nodes(roots)):
+        if _holds(demand):
+            continue
+        key: bytes | str = demand.template
+        if demand.template in (NONZERO, EVERYWHERE_NONZERO, POSITIVE, NONNEGATIVE, INVERTIBLE):
+            key = simplify(demand.operands[0])[0].digest
+        else:
+            key += "".join(operand.digest.hex() for operand in demand.operands)
+        known = found.get(key)
+        found[key] = demand if known is None else _both(known, demand)
+    return tuple(dict.fromkeys(_spell(demand, expr.order) for demand in found.values()))
+
+
+def _both(left: _Demand, right: _Demand) -> _Demand:
+    """Two conditions on one operand as one."""
+    template = left.template if left.template == right.template else POSITIVE
+    return left._replace(template=template, written=left.written or right.written)
+
+
+def _of_nodes(roots: Sequence[Node]) -> Iterator[_Demand]:
     for node in postorder(*roots):
-        for template, operand in _demands(node):
-            if _holds(template, operand):
-                continue
-            found[template.replace("{0}", _spell(operand, order))] = None
-    return tuple(found)
-
-
-def _demands(node: Node) -> Iterator[tuple[str, Node]]:
-    """The conditions a single node adds: a template with ``{0}`` for the operand, and the operand."""
-    if isinstance(node, Product):
-        for factor in node.factors:
-            template = _of_power(factor.exponent, factor.node)
-            if template:
-                yield template, factor.node
-    elif isinstance(node, Map | Call) and node.op in OPERATIONS:
-        domain = OPERATIONS[node.op].domain
-        if domain and node.args:
-            yield domain, node.args[0]
+        if isinstance(node, Product):
+            for factor in node.factors:
+                template = _of_power(factor.exponent, factor.node)
+                if template:
+                    yield _Demand(template, (factor.node,))
+        elif isinstance(node, Map | Call) and node.op in OPERATIONS:
+            domain = OPERATIONS[node.op].domain
+            if domain and node.args:
+                yield _Demand(SPELLINGS.get(domain, domain), node.args)
 
 
 def _of_power(exponent: Exact, base: Node) -> str:
     """Where an entrywise power with an exact exponent is defined."""
-    even_root = Fraction(exponent).denominator % 2 == 0
-    if even_root:
-        return "{0} > 0" if exponent < 0 else "{0} ≥ 0"
+    if Fraction(exponent).denominator % 2 == 0:
+        return POSITIVE if exponent < 0 else NONNEGATIVE
     if exponent < 0:
-        return "{0} ≠ 0" if not base.shape else "every entry of {0} ≠ 0"
+        return NONZERO if not base.shape else EVERYWHERE_NONZERO
     return ""
 
 
-def _holds(template: str, operand: Node) -> bool:
+def _written(expr: Expr) -> Iterator[_Demand]:
+    """The divisors of the text: those that cancel are gone from the nodes, but not from the conditions."""
+    before: list[Ast] = []
+    for statement in expr.program.statements:
+        if isinstance(statement, Define | Declare):
+            before.append(statement)
+            continue
+        value = statement.value if isinstance(statement, Assign | Output) else statement
+        bound = set(statement.indices) if isinstance(statement, Assign) else set()
+        bound |= {index for node in walk(value) if isinstance(node, IndexSum) for index in node.indices}
+        for divisor in _divisors(value):
+            names = {node.id for node in walk(divisor) if isinstance(node, Name)}
+            if names & bound:
+                continue
+            try:
+                node = elaborate(Program((*before, Output(divisor))), expr.vars).node
+            except MatcalcError:
+                continue  # it has no meaning by itself; what is left of it in the nodes is enough
+            if variables(node):
+                template = EVERYWHERE_NONZERO if node.shape else NONZERO
+                yield _Demand(template, (node,), to_text(divisor))
+        before.append(statement)
+
+
+def _divisors(root: Ast) -> Iterator[Ast]:
+    for node in walk(root):
+        if not isinstance(node, Binary):
+            continue
+        if node.op in ("/", "./") and as_number(node.right) is None:
+            yield node.right
+        exponent = as_number(node.right) if node.op in ("^", ".^") else None
+        if node.op == ".^" and exponent is not None and exponent < 0:
+            yield node.left
+
+
+def _holds(demand: _Demand) -> bool:
     """Whether a condition is known to hold from the structure and the declared properties."""
-    if template == "{0} ≥ 0":
-        return is_nonnegative(operand)
-    if template in ("{0} > 0", "{0} ≠ 0", "every entry of {0} ≠ 0"):
-        return is_positive(operand)
-    if template == "{0} invertible":
-        properties: frozenset[str] = getattr(operand, "properties", frozenset())
-        return bool(properties & INVERTIBLE)
+    operand = demand.operands[0]
+    properties: frozenset[str] = getattr(operand, "properties", frozenset())
+    match demand.template:
+        case "{0} ≥ 0":
+            return is_nonnegative(operand)
+        case "{0} > 0" | "{0} ≠ 0" | "every entry of {0} ≠ 0" | "{0} > -1":
+            return is_positive(operand)
+        case "{1} > 0":
+            return is_positive(demand.operands[1])
+        case "{0} invertible":
+            return bool(properties & {"spd", "orthogonal"})
+        case "{0} is symmetric":
+            return is_symmetric(operand)
+        case "{0} is symmetric positive definite":
+            return "spd" in properties
     return False
 
 
-def _spell(operand: Node, order: Sequence[str]) -> str:
-    return to_text(to_ast(operand, order), separator="; ")
+def _spell(demand: _Demand, order: Sequence[str]) -> str:
+    text = demand.template
+    for position, operand in enumerate(demand.operands):
+        place = f"{{{position}}}"
+        if place in text:
+            written = demand.written or to_text(to_ast(operand, order), separator="; ")
+            text = text.replace(place, written)
+    return text

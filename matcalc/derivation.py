@@ -165,7 +165,7 @@ class Derivative:
     @cached_property
     def conditions(self) -> tuple[str, ...]:
         """What must hold for the function and its derivative to be defined."""
-        return conditions([self.function.node, self.node], self.function.order)
+        return conditions(self.function, [self.node])
 
     @cached_property
     def expr(self) -> Expr:
@@ -187,10 +187,7 @@ class Derivative:
     def _function(self) -> Function:
         from .functions import Function, Request  # needs NumPy, which a formula does not
 
-        request = Request(
-            "derivative", self.function.text, self.wrt, True, tuple(self.function.vars.items()), self.layout
-        )
-        return Function(request)
+        return Function(Request("derivative", self.function, self.wrt, True, self.layout))
 
     def __call__(self, **arrays: Any) -> Any:
         """Evaluate the derivative at arrays given by name."""

@@ -19,9 +19,10 @@ from .notation.matrices import to_program
 from .notation.text import to_text
 from .notation.unicode import to_unicode
 from .ops.registry import OPERATIONS
-from .syntax.ast import Add, Assign, Ast, Binary, Call, Declare, Define, Name, Num, Output, Program, Transpose
+from .syntax.ast import Add, Assign, Ast, Binary, Call, Define, Name, Num, Output, Program, Transpose
 from .syntax.greek import spell
 from .syntax.parse import parse as parse_text
+from .syntax.parse import parse_declarations
 
 if TYPE_CHECKING:
     from .functions import Function
@@ -59,18 +60,6 @@ def shape_names(shape: Shape) -> tuple[int | str, ...]:
     return tuple(str(dim) if dim.constant is None else dim.constant for dim in shape)
 
 
-def type_text(kind: Type, properties: Sequence[str] = ()) -> str:
-    """A type as it is declared.
-
-    >>> from matcalc.expr.typed import SCALAR
-    >>> type_text(SCALAR, ["positive"])
-    'scalar positive'
-    """
-    names = {"column": "vector", "row": "vector"}
-    dims = f"({', '.join(map(str, kind.shape))})" if kind.shape else ""
-    return " ".join((names.get(kind.kind, kind.kind) + dims, *sorted(properties)))
-
-
 def declarations(given: Mapping[str, str] | str | None) -> dict[str, str]:
     """Declarations from a mapping or from text (``"A: matrix(n, n), x: vector(n)"``), by canonical name.
 
@@ -83,9 +72,7 @@ def declarations(given: Mapping[str, str] | str | None) -> dict[str, str]:
         return {}
     if isinstance(given, str):
         found: dict[str, str] = {}
-        for statement in read(given).statements:
-            if not isinstance(statement, Declare):
-                raise UsageError("only declarations are expected here", span=statement.span, source=given)
+        for statement in parse_declarations(given):
             for declared in statement.names:
                 found[declared.id] = to_text(statement.type)
         return found
@@ -115,14 +102,21 @@ class Expr:
     ----------
     text: the program.
     vars: declared types by name; names that are missing are inferred.
+    shape: the shape of the output, where the text alone leaves it open (``2 I``).
 
     Raises
     ------
     MatcalcError: the program does not parse, or its shapes do not fit.
     """
 
-    def __init__(self, text: str, vars: Mapping[str, str] | str | None = None) -> None:  # noqa: A002
+    def __init__(
+        self,
+        text: str,
+        vars: Mapping[str, str] | str | None = None,  # noqa: A002
+        shape: Shape | None = None,
+    ) -> None:
         self._given = declarations(vars)
+        self._expected = shape
         self.text = text
         self._size = 1
         self._meaning  # noqa: B018  errors are raised here, not at the first use
@@ -131,8 +125,9 @@ class Expr:
     def _built(cls, program: Program, declared: Declarations, size: int) -> Expr:
         self = cls.__new__(cls)
         self._given = dict(declared)
+        self._expected = None
         self._size = size
-        self.__dict__["_program"] = program
+        self.__dict__["program"] = program
         if size <= EAGER_LENGTH // 4:
             self._meaning  # noqa: B018
         return self
@@ -142,26 +137,27 @@ class Expr:
         """The expression of a node over the variables of another expression."""
         formula = to_program(present(node), like.order)
         program = formula if isinstance(formula, Program) else Program((Output(formula),))
-        return cls(to_text(program), like.vars)
+        return cls(to_text(program), like.vars, node.shape)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Expr, (self.text, self._given)
+        return Expr, (self.text, self._given, self._expected)
 
     # --- meaning ---------------------------------------------------------------------------------
 
     @cached_property
     def text(self) -> str:
         """The program as text."""
-        return to_text(self._program)
+        return to_text(self.program)
 
     @cached_property
-    def _program(self) -> Program:
+    def program(self) -> Program:
+        """The syntax tree."""
         return read(self.text)
 
     @cached_property
     def _meaning(self) -> Elaborated:
         try:
-            return elaborate(self._program, self._given)
+            return elaborate(self.program, self._given, shape=self._expected)
         except MatcalcError as error:
             if error.source is None:
                 error.source = self.text
@@ -200,9 +196,7 @@ class Expr:
     @cached_property
     def vars(self) -> dict[str, str]:
         """The type of every variable, declared or inferred."""
-        return {
-            name: type_text(symbol.type, tuple(symbol.properties)) for name, symbol in self._meaning.symbols.items()
-        }
+        return {name: symbol.declared for name, symbol in self._meaning.symbols.items()}
 
     @property
     def inferred(self) -> tuple[str, ...]:
@@ -219,17 +213,17 @@ class Expr:
     @cached_property
     def formula(self) -> str:
         """The expression on one line of text; valid input again."""
-        return to_text(self._program, separator="; ")
+        return to_text(self.program, separator="; ")
 
     @cached_property
     def latex(self) -> str:
         """The expression as LaTeX."""
-        return to_latex(self._program)
+        return to_latex(self.program)
 
     @cached_property
     def unicode(self) -> str:
         """The expression with Greek letters and mathematical signs."""
-        return to_unicode(self._program, separator="; ")
+        return to_unicode(self.program, separator="; ")
 
     def __str__(self) -> str:
         return self.formula
@@ -261,14 +255,14 @@ class Expr:
         """A NumPy function of the variables, called with keyword arguments."""
         from .functions import Function, Request  # needs NumPy, which a formula does not
 
-        return Function(Request("value", self.text, (), True, tuple(self.vars.items())))
+        return Function(Request("value", self, (), True))
 
     # --- operators -------------------------------------------------------------------------------
 
     @property
     def _value(self) -> Ast:
         """The output as an expression that may stand inside another one."""
-        last = self._program.statements[-1]
+        last = self.program.statements[-1]
         if isinstance(last, Assign):
             return last.target
         if isinstance(last, Define):
@@ -280,7 +274,7 @@ class Expr:
     @property
     def _setting(self) -> tuple[Ast, ...]:
         """The statements before the output (and the output, when it is named)."""
-        statements = self._program.statements
+        statements = self.program.statements
         return statements if isinstance(statements[-1], Assign) else statements[:-1]
 
     def _combine(self, others: Sequence[Expr], value: Ast) -> Expr:
@@ -452,7 +446,7 @@ def as_expr(text: str | Expr, given: Mapping[str, str] | str | None) -> Expr:
     """
     if isinstance(text, Expr):
         extra = declarations(given)
-        return text if not extra else Expr(text.text, {**text._given, **extra})
+        return text if not extra else Expr(text.text, {**text._given, **extra}, text._expected)
     if isinstance(text, str):
         return Expr(text, given)
     raise UsageError(f"an expression is text or an Expr, not {type(text).__name__}")

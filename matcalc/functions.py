@@ -31,23 +31,21 @@ Kind = Literal["value", "derivative", "grad", "value_and_grad", "jacobian", "hes
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a compiled function was asked for, as plain data: it is enough to build the function again.
+    """What a compiled function was asked for: it is enough to build the function again, also in another process.
 
     Parameters
     ----------
     kind: what is computed.
-    text: the program.
+    function: what is differentiated.
     wrt: the names differentiated by.
     single: whether the result is an array rather than a tuple with one array for each name.
-    vars: declared types by name.
     layout: for ``derivative``.
     """
 
     kind: Kind
-    text: str
+    function: Expr
     wrt: tuple[str, ...]
     single: bool
-    vars: tuple[tuple[str, str], ...]
     layout: str = "gradient"
 
 
@@ -72,7 +70,7 @@ class Function:
 
     def __init__(self, request: Request) -> None:
         self.request = request
-        self.function = Expr(request.text, dict(request.vars))
+        self.function = request.function
         with Attached(self.function):
             self._plan = _plan(self.function, request)
         self._compiled: Compiled | None = None
@@ -187,7 +185,7 @@ class Function:
     @property
     def conditions(self) -> tuple[str, ...]:
         """What must hold for the function and its derivatives to be defined."""
-        return conditions([self.function.node, *self._plan.shown], self.function.order)
+        return conditions(self.function, self._plan.shown)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -73,7 +73,7 @@ def check(derivative: Derivative, seed: int = 0) -> CheckReport:
     random = np.random.default_rng(seed)
     lower = expr.compile() if derivative.order == 1 else Derivative(expr, derivative.wrt[:1], "gradient").compile()
     upper = Derivative(expr, derivative.wrt, "gradient").compile()
-    printed = Expr(derivative.formula, expr.vars).compile()
+    printed = Expr(derivative.formula, expr.vars, derivative.node.shape).compile()
     arranged = derivative.compile()
     errors, formula_errors, tried = [], [], []
     for trial in range(TRIALS):
@@ -132,7 +132,7 @@ def _draw(
     sizes = _sizes(expr, trial)
     for draw in range(DRAWS):
         arrays = {
-            name: _array(symbol.type.shape, symbol.properties, sizes, random, draw)
+            name: _array(symbol.type.shape, frozenset(symbol.properties), sizes, random, draw)
             for name, symbol in expr.meaning.symbols.items()
         }
         with np.errstate(all="ignore"):
@@ -204,7 +204,7 @@ def _direction(expr: Expr, name: str, arrays: Arrays, random: np.random.Generato
     symbol = expr.meaning.symbols.get(name)
     shape = np.shape(arrays[name]) if name in arrays else ()
     direction: Array = np.asarray(random.standard_normal(shape))
-    properties = symbol.properties if symbol is not None else frozenset()
+    properties = frozenset(symbol.properties) if symbol is not None else frozenset()
     if properties & {"symmetric", "spd", "psd"}:
         symmetric: Array = (direction + direction.T) / 2
         return symmetric

@@ -17,6 +17,7 @@ status = main({arguments!r})
 print(json.dumps([status, sorted(m for m in sys.modules if "." not in m)]))
 """
 
+ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {"numpy", "scipy", "sympy", "IPython", "sklearn", "matplotlib"}
 
 
@@ -67,7 +68,7 @@ def test_every_public_name_is_importable() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="processor time of children is a POSIX notion")
-def test_a_derivative_is_quick_from_cold() -> None:
+def test_a_derivative_is_quick_from_cold(tmp_path: Path) -> None:
     """The aim is 150 ms; the bound is on processor time and leaves room for slow and busy machines."""
     import resource
 
@@ -76,9 +77,11 @@ def test_a_derivative_is_quick_from_cold() -> None:
         return usage.ru_utime + usage.ru_stime
 
     command = [sys.executable, "-m", "matcalc", "diff", "x^T A x", "--wrt", "x"]
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(tmp_path)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # bytecode is written by the first run, as after an installation
     times = []
-    for _ in range(3):
+    for _ in range(4):
         before = spent()
-        subprocess.run(command, check=True, capture_output=True, timeout=60, cwd=Path(__file__).parents[2])
+        subprocess.run(command, check=True, capture_output=True, timeout=60, cwd=ROOT, env=environment)
         times.append(spent() - before)
-    assert min(times) < 0.6
+    assert min(times[1:]) < 0.4

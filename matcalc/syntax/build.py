@@ -457,6 +457,8 @@ def _dimension(entry: Ast) -> Ast:
             if node.value.denominator != 1 or not node.text.isdigit():
                 raise ParseError(f"`{node.text}` is not a whole number.", span=node.span, hint="a dimension is a count")
         elif isinstance(node, Add):
+            if all(factor < 0 for factor, _ in node.terms):
+                raise ParseError("A dimension is negative here.", span=node.span, hint="a dimension is a count")
             waiting.extend(term for _, term in node.terms)
         elif isinstance(node, Binary) and node.op in ("*", "dot", "/"):
             waiting.extend((node.left, node.right))

@@ -140,6 +140,8 @@ FOREIGN = [
     ("x^\\alpha", "ParseError", (1, 3), "\\alpha", ("write `alpha`",)),
     ("x \\lambda", "ParseError", (1, 3), "\\lambda", ("LaTeX",)),
     ("A \\\\ B", "ParseError", (1, 3), "\\\\", ("LaTeX",)),
+    ("h_\\theta(x)", "ParseError", (1, 2), "_", ("LaTeX", "write `theta`")),
+    ("x_1 + … + x_n", "ParseError", (1, 7), "…", ("sum_{i=1}^{n} x_i",)),
     ("np.exp(x)", "ParseError", (1, 1), "np.exp", ("write `exp`",)),
     ("np.linalg.inv(A)", "ParseError", (1, 1), "np.linalg", ("np.linalg",)),
     ("x.sum()", "ParseError", (1, 1), "x.sum", ("sum(x)",)),

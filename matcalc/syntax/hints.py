@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
 from collections.abc import Iterable
 
@@ -15,7 +16,7 @@ CYRILLIC_LOOKALIKES: dict[str, str] = dict(
 
 REPLACEMENTS: dict[str, str] = {
     "–": "-", "—": "-", "‐": "-", "‑": "-", "’": "'", "‘": "'", "´": "'", "`": "'", "“": '"', "”": '"', "″": "''",
-    "×": "*", "⨯": "*", "⨉": "*", "✕": "*", "∥": "||", "〈": "<", "〉": ">", "…": "...", "⟦": "[", "⟧": "]",
+    "⨯": "*", "⨉": "*", "✕": "*", "〈": "<", "〉": ">", "⟦": "[", "⟧": "]",
     "½": "(1/2)", "¼": "(1/4)", "¾": "(3/4)", "⅓": "(1/3)",
 }  # fmt: skip
 
@@ -101,6 +102,8 @@ def stray_character(text: str, position: int) -> ParseError:
     """A character that no rule of the language uses."""
     character = text[position]
     span = Span(position, position + 1)
+    if text.startswith("_\\", position):
+        return latex_in_text("\\" + "".join(itertools.takewhile(str.isalpha, text[position + 2 :])), span)
     if character in LOOKALIKE_GREEK:
         latin, name = LOOKALIKE_GREEK[character]
         return ParseError(

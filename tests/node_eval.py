@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import scipy.linalg
 import scipy.special
+
 from matcalc.expr.dims import Dim
 from matcalc.expr.nodes import Call, Map, Node, Product, Structure, Sum, Variable, postorder
 from matcalc.lower import runtime, runtime_scipy

@@ -26,8 +26,9 @@ def mask(condition: Any, *operands: Any) -> Array:
 
 def sigmoid(x: Any) -> Any:
     """``1 / (1 + exp(-x))`` without overflow, accurate in both tails."""
-    decay = np.exp(-np.abs(x))
-    return np.where(np.less(x, 0), decay, 1) / (1 + decay)
+    # where exp(-x) is infinite the quotient is 0, as it should be
+    with np.errstate(over="ignore"):
+        return 1 / (1 + np.exp(-x))
 
 
 def softplus(x: Any) -> Any:
@@ -101,7 +102,7 @@ def norm(x: Any, core: int = 1) -> Any:
     with np.errstate(over="ignore", under="ignore"):
         value = np.sqrt(np.sum(np.square(x), axis=axes))
     tiny, huge = _safe_range(x.dtype)
-    if np.all((value > tiny) & (value < huge) | (value == 0) & ~np.any(x, axis=axes)):
+    if np.all((value > tiny) & (value < huge)):
         return value
     top = np.max(np.abs(x), axis=axes, keepdims=True, initial=0)
     divisor = np.where((top > 0) & np.isfinite(top), top, 1).astype(x.dtype, copy=False)

@@ -25,16 +25,17 @@ def polygamma(k: Any, x: Any) -> Any:
 
 
 def _each(function: Callable[..., Any], *matrices: Any) -> Array:
-    """A function of matrices on every batch, in real arithmetic, of the type of the operands."""
+    """A function of matrices on every batch, computed in double precision, of the type of the operands."""
     dtype = floating(*matrices)
-    arrays = [np.asarray(matrix, dtype=dtype) for matrix in matrices]
+    arrays = [np.asarray(matrix, dtype=np.result_type(dtype, float)) for matrix in matrices]
     if arrays[0].ndim == 2:
         return _real(function(*arrays), dtype)
     lead = arrays[0].shape[:-2]
     values = [_real(function(*(array[place] for array in arrays)), dtype) for place in np.ndindex(lead)]
     if not values:
         return np.empty(arrays[-1].shape, dtype=dtype)
-    return np.stack(values).reshape(*lead, *values[0].shape)
+    stacked: Array = np.stack(values).reshape(*lead, *values[0].shape)
+    return stacked
 
 
 def _real(value: Any, dtype: np.dtype[Any]) -> Array:
@@ -45,7 +46,8 @@ def _real(value: Any, dtype: np.dtype[Any]) -> Array:
         if np.max(np.abs(value.imag), initial=0) > bound:
             return np.full(value.shape, np.nan, dtype=dtype)
         value = value.real
-    return value.astype(dtype, copy=False)
+    cast: Array = value.astype(dtype, copy=False)
+    return cast
 
 
 def expm(A: Any) -> Any:

@@ -213,8 +213,9 @@ EXPONENTIALS = (
         numpy="np.log({0})", latex=r"\log", domain="{0} > 0", sample="positive", reference=f"{REFERENCE}, 4.1.46",
     ),
     Operation(
-        "log1p", "map", "Logarithm of 1 + x, accurate for small x.", slopes=(lambda _y, x: power(total(1, (1, x)), -1),),
-        numpy="np.log1p({0})", domain="{0} > -1", sample="positive",
+        "log1p", "map", "Logarithm of 1 + x, accurate for small x.",
+        slopes=(lambda _y, x: power(total(1, (1, x)), -1),), numpy="np.log1p({0})", domain="{0} > -1",
+        sample="positive",
     ),
     Operation(
         "expm1", "map", "Exponential less 1, accurate for small x.", slopes=(lambda _y, x: entry("exp", x),),
@@ -416,8 +417,8 @@ PIECEWISE = (
         kink="0 at 0", sample="nonzero", gives=("nonnegative",),
     ),
     Operation(
-        "sign", "map", "-1, 0 or 1 by the sign.", zero_derivative=FLAT, numpy="np.sign({0})", latex=r"\operatorname{sign}",
-        sample="nonzero",
+        "sign", "map", "-1, 0 or 1 by the sign.", zero_derivative=FLAT, numpy="np.sign({0})",
+        latex=r"\operatorname{sign}", sample="nonzero",
     ),
     Operation(
         "step", "map", "1 above 0, else 0.", aliases=("heaviside",), zero_derivative=FLAT,
@@ -449,7 +450,8 @@ PIECEWISE = (
 
 COMPARISONS = tuple(
     Operation(
-        name, "map", f"1 where {words}, else 0.", arity=2, zero_derivative=FLAT, numpy=f"mask({{0}} {symbol} {{1}}, {{0}}, {{1}})",
+        name, "map", f"1 where {words}, else 0.", arity=2, zero_derivative=FLAT,
+        numpy=f"mask({{0}} {symbol} {{1}}, {{0}}, {{1}})",
         gives=("nonnegative",),
     )
     for name, symbol, words in (

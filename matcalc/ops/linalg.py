@@ -16,9 +16,7 @@ from ..expr.build import (
     einsum,
     is_symmetric,
     matmul,
-    number,
     ones,
-    permute,
     power,
     product,
     scale,
@@ -169,7 +167,7 @@ def frechet_differential(name: str) -> Callable[[Call, int, Node], Node]:
 def frechet_pullback(name: str) -> Callable[[Call, int, Node], Node]:
     def pullback(call: Call, position: int, adjoint: Node) -> Node:
         if position != 1:
-            return NotImplemented
+            return NotImplemented  # type: ignore[no-any-return]
         return calls(name, transpose(call.args[0]), adjoint)
 
     return pullback
@@ -190,7 +188,7 @@ def sylvester_differential(call: Call, position: int, change: Node) -> Node:
 
 def sylvester_pullback(call: Call, position: int, adjoint: Node) -> Node:
     if position != 2:
-        return NotImplemented
+        return NotImplemented  # type: ignore[no-any-return]
     A, B, _ = call.args
     return calls("sylvester", transpose(A), transpose(B), adjoint)
 
@@ -223,7 +221,7 @@ def matpow_frechet_differential(call: Call, position: int, change: Node) -> Node
 
 def matpow_frechet_pullback(call: Call, position: int, adjoint: Node) -> Node:
     if position != 1:
-        return NotImplemented
+        return NotImplemented  # type: ignore[no-any-return]
     X, _, k = call.args
     return calls("matpow_frechet", transpose(X), adjoint, k)
 
@@ -436,10 +434,7 @@ def kron_typing(context: Typing, types: Sequence[Type], options: Options) -> tup
     rows = [context.resolve(given.shape[0]) for given in types if given.kind in ("column", "matrix")]
     columns = [context.resolve(given.shape[-1]) for given in types if given.kind in ("row", "matrix")]
     shape = tuple(dims[0] * dims[1] if len(dims) == 2 else dims[0] for dims in (rows, columns) if dims)
-    if len(shape) == 1:
-        result = Type("column" if rows else "row", shape)
-    else:
-        result = kind_of(shape)
+    result = Type("column" if rows else "row", shape) if len(shape) == 1 else kind_of(shape)
 
     def make(nodes: Sequence[Node]) -> Node:
         one, other = nodes

@@ -31,7 +31,8 @@ class Operation:
     kind: ``map``, ``call`` or ``expression``.
     doc: one sentence.
     signature: for calls, the core shapes as in NumPy's generalised ufuncs, ``"(n,n)->()"``; ``(...)`` stands for the
-        trailing axes that the parameter ``core`` counts, ``min`` for the smaller of m and n. Also the typing rule unless ``typing`` is given. An argument ``(n)`` takes a column (a row is accepted and read as a column),
+        trailing axes that the parameter ``core`` counts, ``min`` for the smaller of m and n. Also the typing rule
+        unless ``typing`` is given: an argument ``(n)`` takes a column (a row is accepted and read as a column),
         a result ``(n)`` is a column.
     arity: how many operands a map takes.
     slopes: for maps, one function ``slope(y, *args)`` per operand: the partial derivative, with ``y`` the value; every
@@ -39,7 +40,8 @@ class Operation:
     differential: for calls, ``differential(call, k, d)``: the differential of the value for the change ``d`` of
         operand k, as an expression linear in ``d``. Batch axes come first and are the same for all.
     pullback: for calls that are linear in operand k and cannot be written as a contraction, the adjoint:
-        ``pullback(call, k, g)`` with ``g`` of the value's shape, of the operand's shape.
+        ``pullback(call, k, g)`` with ``g`` of the value's shape, of the operand's shape; ``NotImplemented`` for an
+        operand in which the call is not linear.
     nondifferentiable: why there is no derivative.
     zero_derivative: why the derivative is zero almost everywhere (``piecewise constant``).
     typing: the typing rule of what the signature cannot say; also how an expression is built. ``typing(context,
@@ -49,14 +51,15 @@ class Operation:
     parameters: for calls, the parameters of the node with their defaults: ``core``, how many trailing axes it acts on.
     size_arguments: positions of arguments that are dimensions, not expressions; they reach ``typing`` as
         ``options["sizes"]``, a tuple of `Dim`. ``"all"`` for ``ones(m, n)``.
-    numpy: the NumPy expression, a template with ``{0}``, ``{1}`` …, or a function ``(call or map, operand names) -> str``.
-        Only ``np``, ``linalg`` (scipy.linalg), ``special`` (scipy.special) and the functions of
-        ``matcalc.lower.runtime`` may be named.
+    numpy: the NumPy expression, a template with ``{0}``, ``{1}`` …, or a function ``(call or map, operand names) ->
+        str``; the operands are names. Only ``np``, ``linalg`` (scipy.linalg), ``special`` (scipy.special) and the
+        functions of ``matcalc.lower.runtime`` and ``runtime_scipy`` may be named.
     latex: the head of a call, ``\\exp``; empty means ``\\operatorname{name}``.
-    domain: where it is defined, as text for conditions, with ``{0}`` for the operand: ``"{0} > 0"``; empty for everywhere.
+    domain: where it is defined, as text for conditions, with ``{0}`` for the operand: ``"{0} > 0"``; empty for
+        everywhere.
     kink: the value taken at kinks.
-    sample: how test operands are drawn: ``real positive unit probability spd symmetric invertible`` …, one word per
-        operand, or one for all.
+    sample: how test operands are drawn: ``real positive nonzero unit above_one mask order spd symmetric invertible``,
+        one word per operand, or one for all.
     reference: author and equation number of the formula.
     keeps: properties of the operand that the value shares (``symmetric spd``).
     gives: properties of the value in any case.

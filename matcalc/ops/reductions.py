@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 
 from ..errors import NotDifferentiable
-from ..expr.build import add, einsum, elementwise, hadamard, permute, power, product, scale, size, subtract
+from ..expr.build import add, einsum, elementwise, hadamard, permute, power, product, size, subtract
 from ..expr.nodes import Call, Map, Node, Structure
 from ..expr.typed import SCALAR, Type, Typing
 from .record import Make, Operation, Options, TypingRule
@@ -371,8 +371,8 @@ def _zero(node: Node) -> Node:
 
 EXPRESSIONS: tuple[Operation, ...] = (
     Operation(
-        "sum", "expression", "Sum of the entries.", typing=reduction("sum", total), options=AXIS, latex=r"\operatorname{sum}",
-        reference=ENTRYWISE_SUM,
+        "sum", "expression", "Sum of the entries.", typing=reduction("sum", total), options=AXIS,
+        latex=r"\operatorname{sum}", reference=ENTRYWISE_SUM,
     ),
     Operation("mean", "expression", "Mean of the entries.", typing=reduction("mean", mean), options=AXIS),
     Operation(

@@ -49,7 +49,8 @@ def shorter(m: Dim, n: Dim) -> Dim:
     difference = m - n
     if difference.constant is not None:
         return n if difference.constant > 0 else m
-    return Dim.of(f"min({m}, {n})")
+    first, second = sorted((m.key, n.key))
+    return Dim.of(f"min({first}, {second})")
 
 
 def value_core(names: Sequence[str], sizes: Mapping[str, Dim]) -> Shape:

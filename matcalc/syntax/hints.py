@@ -112,7 +112,7 @@ def stray_character(text: str, position: int) -> ParseError:
             hint=f"write the Latin `{latin}`, or `{name}` for the Greek letter",
         )
     plain = CYRILLIC_LOOKALIKES.get(character) or REPLACEMENTS.get(character)
-    if plain is None and not character.isascii():
+    if plain is None and not character.isascii() and character not in STRAY:
         folded = unicodedata.normalize("NFKC", character)
         plain = folded if folded != character and folded.isprintable() else None
     if plain is not None:

@@ -1,0 +1,150 @@
+"""The structural kernels that generated code calls: padded writes, diagonals, triangles, linear systems."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+def embed_diagonal(values: Any, size: int) -> Array:
+    """Zeros with the values on the diagonal of two new last axes.
+
+    >>> embed_diagonal(np.array([1.0, 2.0]), 2)
+    array([[1., 0.],
+           [0., 2.]])
+    """
+    values = np.asarray(values)
+    result = np.zeros((*values.shape[:-1], size, size), dtype=values.dtype)
+    places = np.arange(size)
+    result[..., places, places] = values
+    return result
+
+
+def add_diagonal(matrix: Any, values: Any) -> Array:
+    """A copy of a matrix with values added on its diagonal.
+
+    >>> add_diagonal(np.zeros((2, 2)), 3.0)
+    array([[3., 0.],
+           [0., 3.]])
+    """
+    result = np.array(matrix, order="K")
+    places = np.arange(result.shape[-1])
+    result[..., places, places] += values
+    return result
+
+
+def embed(values: Any, axis: int, offset: int, size: int) -> Array:
+    """The values as a run along an axis of zeros.
+
+    >>> embed(np.array([1.0, 2.0]), 0, 1, 4)
+    array([0., 1., 2., 0.])
+    """
+    values = np.asarray(values)
+    shape = list(values.shape)
+    length, shape[axis] = shape[axis], size
+    result = np.zeros(shape, dtype=values.dtype)
+    result[(slice(None),) * axis + (slice(offset, offset + length),)] = values
+    return result
+
+
+def one_hot(value: Any, place: int, size: int, dtype: Any) -> Array:
+    """A vector of zeros with one value in it.
+
+    >>> one_hot(5.0, 1, 3, float)
+    array([0., 5., 0.])
+    """
+    result = np.zeros(size, dtype=dtype)
+    result[place] = value
+    return result
+
+
+def gather_half(matrix: Any) -> Array:
+    """The lower triangle on the last two axes, column by column.
+
+    >>> gather_half(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    array([1., 3., 4.])
+    """
+    matrix = np.asarray(matrix)
+    columns, rows = np.triu_indices(matrix.shape[-1])
+    result: Array = matrix[..., rows, columns]
+    return result
+
+
+def gather_rows(vector: Any) -> Array:
+    """The entry of the row of every place in the lower triangle, column by column."""
+    vector = np.asarray(vector)
+    result: Array = vector[..., np.triu_indices(vector.shape[-1])[1]]
+    return result
+
+
+def gather_columns(vector: Any) -> Array:
+    """The entry of the column of every place in the lower triangle, column by column."""
+    vector = np.asarray(vector)
+    result: Array = vector[..., np.triu_indices(vector.shape[-1])[0]]
+    return result
+
+
+def scatter_half(values: Any, size: int) -> Array:
+    """The lower triangular matrix whose triangle, column by column, is the last axis of the values.
+
+    >>> scatter_half(np.array([1.0, 3.0, 4.0]), 2)
+    array([[1., 0.],
+           [3., 4.]])
+    """
+    values = np.asarray(values)
+    result = np.zeros((*values.shape[:-1], size, size), dtype=values.dtype)
+    columns, rows = np.triu_indices(size)
+    result[..., rows, columns] = values
+    return result
+
+
+def half_pairs(size: int, dtype: Any) -> Array:
+    """The tensor that takes a matrix to its lower triangle, column by column."""
+    columns, rows = np.triu_indices(size)
+    result = np.zeros((len(rows), size, size), dtype=dtype)
+    result[np.arange(len(rows)), rows, columns] = 1
+    return result
+
+
+def pairs(m: int, n: int, dtype: Any) -> Array:
+    """The tensor that takes an m by n matrix to its columns, one below the other."""
+    return np.eye(m * n, dtype=dtype).reshape(m * n, n, m).swapaxes(1, 2)
+
+
+def levi_civita(dtype: Any) -> Array:
+    """The signs of the permutations of three axes."""
+    result = np.zeros((3, 3, 3), dtype=dtype)
+    for i in range(3):
+        result[i, (i + 1) % 3, (i + 2) % 3] = 1
+        result[i, (i + 2) % 3, (i + 1) % 3] = -1
+    return result
+
+
+def solve(matrix: Any, right: Any) -> Array:
+    """The solution of a linear system; NaN where the data are NaN."""
+    try:
+        return np.linalg.solve(matrix, right)
+    except np.linalg.LinAlgError:
+        if np.isnan(np.sum(matrix)):
+            return np.full(np.shape(right), np.nan, dtype=np.result_type(matrix, right))
+        raise
+
+
+def polynomial_root(value: int, coefficients: tuple[int, ...], divisor: int = 1) -> int:
+    """The size n at which a dimension ``(c0 + c1 n + c2 n^2 + …) / divisor`` has a value.
+
+    >>> polynomial_root(10, (0, 1, 1), 2)
+    4
+    """
+    low, high = 0, max(value * divisor, 1) + sum(map(abs, coefficients)) + 1
+    while low < high:
+        middle = (low + high) // 2
+        if sum(c * middle**power for power, c in enumerate(coefficients)) < value * divisor:
+            low = middle + 1
+        else:
+            high = middle
+    return low

@@ -1,0 +1,191 @@
+"""Small passes from program to program, each one pure and testable alone, and the order in which they run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .program import Literal, Operand, Program, Statement, use_counts
+
+Pass = Callable[[Program], Program]
+
+VIEWS = frozenset({"transpose", "expand", "diagonal", "slice", "element", "reshape", "broadcast"})
+"""Operations whose value may share memory with their operand."""
+
+FREE = frozenset({"transpose", "expand"})
+"""Operations that cost so little that they are written again at each use."""
+
+MAX_DEPTH = 6
+MAX_PARTS = 12
+
+
+def remove_dead_code(program: Program) -> Program:
+    """Leave out statements whose value nobody uses."""
+    used = {result for result in program.results if isinstance(result, int)}
+    kept: list[Statement] = []
+    for statement in reversed(program.statements):
+        if statement.target in used:
+            kept.append(statement)
+            used.update(operand for operand in statement.operands if isinstance(operand, int))
+    return program._replace(statements=tuple(reversed(kept)))
+
+
+def share_factorizations(program: Program) -> Program:
+    """Factorize a matrix once when several systems with it, or with its transpose, are solved."""
+    definitions = {statement.target: statement for statement in program.statements}
+    systems: dict[tuple[int, bool], int] = {}
+
+    def system(statement: Statement) -> tuple[int, bool, bool] | None:
+        """The matrix, whether it is positive definite, and whether its transpose is meant."""
+        if statement.operation not in ("solve", "solve_spd"):
+            return None
+        matrix = statement.operands[0]
+        if not isinstance(matrix, int) or len(statement.shape) > 2:
+            return None
+        origin = definitions.get(matrix)
+        if statement.operation == "solve" and origin is not None and origin.operation == "transpose":
+            inner = origin.operands[0]
+            if isinstance(inner, int):
+                return inner, False, True
+        return matrix, statement.operation == "solve_spd", False
+
+    for statement in program.statements:
+        found = system(statement)
+        if found is not None:
+            systems[found[:2]] = systems.get(found[:2], 0) + 1
+    if all(count < 2 for count in systems.values()):
+        return program
+    fresh = max((statement.target for statement in program.statements), default=0) + 1
+    factorizations: dict[tuple[int, bool], int] = {}
+    rewritten: list[Statement] = []
+    for statement in program.statements:
+        found = system(statement)
+        if found is None or systems[found[:2]] < 2:
+            rewritten.append(statement)
+            continue
+        matrix, definite, transposed = found
+        key = (matrix, definite)
+        if key not in factorizations:
+            factorizations[key] = fresh
+            operation = "factorize_spd" if definite else "factorize"
+            rewritten.append(Statement(fresh, operation, (matrix,), (), ()))
+            fresh += 1
+        rewritten.append(
+            statement._replace(
+                operation="solve_factorized",
+                operands=(factorizations[key], statement.operands[1]),
+                parameters=(int(definite), int(transposed)),
+            )
+        )
+    return remove_dead_code(program._replace(statements=tuple(rewritten)))
+
+
+def own_results(program: Program) -> Program:
+    """Copy results that are arguments or share memory with an argument or with another result."""
+    definitions = {statement.target: statement for statement in program.statements}
+    fresh = max([*definitions, len(program.arguments) - 1], default=-1) + 1
+    taken: set[int] = set()
+    statements = list(program.statements)
+    results: list[Operand] = []
+    for result in program.results:
+        if not isinstance(result, int):
+            results.append(result)
+            continue
+        owner, repeats = _owner(result, definitions)
+        statement = definitions.get(result)
+        shape = statement.shape if statement is not None else program.arguments[result].shape
+        if shape and (owner < len(program.arguments) or owner in taken or repeats):
+            statements.append(Statement(fresh, "copy", (result,), (), shape))
+            results.append(fresh)
+            fresh += 1
+            continue
+        taken.add(owner)
+        results.append(result)
+    return program._replace(statements=tuple(statements), results=tuple(results))
+
+
+def _owner(value: int, definitions: dict[int, Statement]) -> tuple[int, bool]:
+    """The value whose memory a value may share, and whether entries are repeated on the way."""
+    repeats = False
+    while True:
+        statement = definitions.get(value)
+        if statement is None or not may_be_view(statement):
+            return value, repeats
+        repeats = repeats or statement.operation in ("broadcast", "diagonal")
+        source = next((operand for operand in statement.operands if isinstance(operand, int)), None)
+        if source is None:
+            return value, repeats
+        value = source
+
+
+def may_be_view(statement: Statement) -> bool:
+    """Whether the value of a statement may share memory with its first operand."""
+    if statement.operation in ("map", "call"):
+        template = statement.parameters[1]
+        return isinstance(template, str) and not template.endswith(")") and template.startswith("{")
+    return statement.operation in VIEWS
+
+
+@dataclass(frozen=True, slots=True)
+class _Extent:
+    """How deep an inlined expression is and how many names and numbers it has."""
+
+    depth: int
+    parts: int
+
+
+def inline_expressions(program: Program) -> Program:
+    """Choose the values that are written where they are used: used once, and short, or free to repeat.
+
+    A value stays named when the statement that uses it would mention it twice, and when the expression would be
+    deeper or longer than a reader or the compiler of the language can take.
+    """
+    counts = use_counts(program)
+    definitions = {statement.target: statement for statement in program.statements}
+    results = set(program.results) if len(program.results) > 1 else set()
+    kept = _mentioned_twice(program) | results
+    inlined: set[int] = set()
+    extents: dict[int, _Extent] = {}
+    for statement in program.statements:
+        depth, parts = 1, max(len(statement.operands), 1)
+        candidates = {operand for operand in statement.operands if isinstance(operand, int) and operand in definitions}
+        for operand in sorted(candidates, key=lambda operand: (extents[operand].parts, operand)):
+            extent = extents[operand]
+            if definitions[operand].operation in FREE and extent.parts == 1 and operand not in results:
+                inlined.add(operand)
+                continue
+            if counts[operand] > 1 or operand in kept:
+                continue
+            grown = extent.depth + int(statement.operation not in ("add", "subtract"))
+            if grown > MAX_DEPTH or parts + extent.parts - 1 > MAX_PARTS:
+                continue
+            inlined.add(operand)
+            parts += extent.parts - 1
+            depth = max(depth, grown)
+        extents[statement.target] = _Extent(depth, parts)
+    return program._replace(inlined=frozenset(inlined))
+
+
+def _mentioned_twice(program: Program) -> set[int]:
+    """Values that the text of some statement mentions more than once."""
+    found: set[int] = set()
+    for statement in program.statements:
+        if statement.operation in ("map", "call"):
+            template = statement.parameters[1]
+            assert isinstance(template, str)
+            for place, operand in enumerate(statement.operands):
+                if isinstance(operand, int) and template.count(f"{{{place}}}") != 1:
+                    found.add(operand)
+        operands = [operand for operand in statement.operands if not isinstance(operand, Literal)]
+        found.update(operand for operand in operands if isinstance(operand, int) and operands.count(operand) > 1)
+    return found
+
+
+PIPELINE: tuple[Pass, ...] = (remove_dead_code, share_factorizations, own_results, inline_expressions)
+
+
+def optimize(program: Program, passes: tuple[Pass, ...] = PIPELINE) -> Program:
+    """Run the passes in order."""
+    for step in passes:
+        program = step(program)
+    return program

@@ -1,0 +1,619 @@
+"""Readable NumPy source for a program: one text to run, and the same text in the user's names to read."""
+
+from __future__ import annotations
+
+import keyword
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from fractions import Fraction
+from functools import cache
+from importlib import resources
+from typing import NamedTuple
+
+from ..expr.dims import Dim
+from ..syntax.greek import spell
+from .program import Literal, Operand, Parameter, Program, Size, Statement, dims_of
+
+ADD, MULTIPLY, UNARY, POWER, ATOM = range(1, 6)
+LOOSE = 0
+
+Text = tuple[str, int]
+"""An expression and how tightly it binds."""
+
+
+class Names(NamedTuple):
+    """How values are called in a text: the arguments, the named sizes, the prefix of everything else."""
+
+    arguments: tuple[str, ...]
+    sizes: Mapping[str, str]
+    prefix: str
+
+
+class Source(NamedTuple):
+    """The text of a function and the names from outside that it uses."""
+
+    text: str
+    required: tuple[str, ...]
+
+
+MODULES = {
+    "np": "import numpy as np",
+    "linalg": "from scipy import linalg",
+    "special": "from scipy import special",
+}
+KERNELS = ("arrays", "runtime", "factorizations", "runtime_scipy")
+"""Modules beside this one whose functions generated code may call."""
+
+BUILTINS = ("float", "min")
+
+_IDENTIFIER = re.compile(r"(?<![\w.])[A-Za-z_]\w*")
+_PLAIN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+
+
+def program_names(program: Program) -> Names:
+    """Names made by counting; no text of the user is in them."""
+    return Names(
+        tuple(f"a{k}" for k in range(len(program.arguments))),
+        {size.name: f"n{k}" for k, size in enumerate(program.sizes)},
+        "t",
+    )
+
+
+def user_names(program: Program) -> Names:
+    """The user's names where they are Python names, and something close to them elsewhere.
+
+    ``lambda`` becomes ``lambda_``; a name that is taken, or that the text needs for itself, gets an underscore too.
+    """
+    taken: set[str] = {*MODULES, *BUILTINS, "dtype", *_kernel_modules()}
+
+    def free(name: str, fallback: str) -> str:
+        name = spell(name)
+        if not _PLAIN_NAME.fullmatch(name):
+            name = fallback
+        while name in taken or keyword.iskeyword(name) or keyword.issoftkeyword(name):
+            name += "_"
+        taken.add(name)
+        return name
+
+    arguments = tuple(free(argument.name, f"a{k}") for k, argument in enumerate(program.arguments))
+    sizes = {size.name: free(size.name, f"n{k}") for k, size in enumerate(program.sizes)}
+    prefix = "t"
+    while any(re.fullmatch(rf"{prefix}\d+", name) for name in taken):
+        prefix += "_"
+    return Names(arguments, sizes, prefix)
+
+
+def function_source(program: Program, names: Names | None = None, function: str = "f") -> Source:
+    """The text of a function that computes a program.
+
+    Parameters
+    ----------
+    names: how values are called; by default made by counting.
+    function: the name of the function.
+    """
+    return _Writer(program, names or program_names(program)).function(function)
+
+
+def module_source(program: Program, function: str = "f") -> str:
+    """A module in the user's names: the imports and the function.
+
+    >>> from matcalc.expr.build import einsum
+    >>> from matcalc.expr.dims import Dim
+    >>> from matcalc.expr.nodes import Variable
+    >>> from matcalc.lower import numpy_source
+    >>> n = Dim.of("n")
+    >>> A, x = Variable("A", (n, n)), Variable("x", (n,))
+    >>> print(numpy_source([einsum("i,ij,j->", x, A, x)], [A, x]), end="")
+    def f(A, x):
+        return x @ (A @ x)
+    """
+    source = function_source(program, user_names(program), function)
+    lines = [MODULES[name] for name in ("np", "linalg", "special") if name in source.required]
+    lines = sorted(lines, key=lambda line: line.startswith("from"))
+    by_module: dict[str, list[str]] = {}
+    homes = _kernel_modules()
+    for name in source.required:
+        if name in homes:
+            by_module.setdefault(homes[name], []).append(name)
+    for module in KERNELS:
+        if module in by_module:
+            lines.append(f"from matcalc.lower.{module} import {', '.join(sorted(by_module[module]))}")
+    head = "".join(f"{line}\n" for line in lines)
+    return f"{head}\n\n{source.text}" if head else source.text
+
+
+@cache
+def _kernel_modules() -> Mapping[str, str]:
+    """The module of every kernel, read from its text so that nothing is imported."""
+    found: dict[str, str] = {}
+    folder = resources.files(__package__ or "matcalc.lower")
+    for module in KERNELS:
+        text = folder.joinpath(f"{module}.py").read_text(encoding="utf-8")
+        for name in re.findall(r"^def ([a-z]\w*)\(", text, re.MULTILINE):
+            found.setdefault(name, module)
+    return found
+
+
+class _Writer:
+    """Writes the text of one program."""
+
+    def __init__(self, program: Program, names: Names) -> None:
+        self.program = program
+        self.names = names
+        self.texts: dict[int, Text] = {k: (name, ATOM) for k, name in enumerate(names.arguments)}
+        self.required: dict[str, None] = {}
+        self.needs_dtype = False
+
+    # --- the function -----------------------------------------------------------------------------
+
+    def function(self, name: str) -> Source:
+        program = self.program
+        body: list[str] = []
+        count = 0
+        for statement in program.statements:
+            text = self.statement(statement)
+            if statement.target in program.inlined:
+                self.texts[statement.target] = text
+                continue
+            count += 1
+            target = f"{self.names.prefix}{count}"
+            body.append(f"{target} = {text[0]}")
+            self.texts[statement.target] = (target, ATOM)
+        results = [self.operand(result)[0] for result in program.results]
+        if len(results) == 1:
+            body.append(f"return {results[0]}")
+            if len(body) > 1 and body[-2].startswith(f"{results[0]} = "):
+                body[-2:] = [f"return {body[-2].partition(' = ')[2]}"]
+        else:
+            body.append(f"return ({', '.join(results)})")
+        head: list[str] = []
+        if self.needs_dtype:
+            head.append(f"dtype = {self.dtype()}")
+        used = {name for statement in program.statements for dim in dims_of(statement) for name in dim.names}
+        used |= {name for result in program.results if isinstance(result, Dim) for name in result.names}
+        used |= {name for statement in program.statements for name in self.shape_names(statement)}
+        for size in reversed(program.sizes):
+            if size.name in used:
+                used.update(name for dim in (size.dim, *size.smaller) for name in dim.names)
+        passed: list[str] = []
+        for size in program.sizes:
+            if size.name not in used:
+                continue
+            if size.argument == -1:
+                passed.append(self.names.sizes[size.name])
+            else:
+                head.append(f"{self.names.sizes[size.name]} = {self.size(size)}")
+        parameters = ", ".join([*self.names.arguments, *(["*", *passed] if passed else [])])
+        lines = [f"def {name}({parameters}):", *(f"    {line}" for line in (*head, *body))]
+        return Source("\n".join(lines) + "\n", tuple(sorted(self.required)))
+
+    def dtype(self) -> str:
+        """The working type: that of an array argument, which all arguments share."""
+        for name, argument in zip(self.names.arguments, self.program.arguments, strict=True):
+            if argument.shape:
+                return f"{name}.dtype"
+        if not self.names.arguments:
+            self.require("float")
+            return "float"
+        self.require("np")
+        return f"np.result_type({', '.join(self.names.arguments)})"
+
+    def size(self, size: Size) -> str:
+        """The expression that finds a size."""
+        if size.argument == -2:
+            self.require("min")
+            return f"min({', '.join(self.dim(dim) for dim in size.smaller)})"
+        length = f"{self.names.arguments[size.argument]}.shape[{size.axis}]"
+        if size.dim.name is not None:
+            return length
+        divisor = math.lcm(*(coefficient.denominator for _, coefficient in size.dim.terms))
+        coefficients: dict[int, Dim] = {}
+        for monomial, coefficient in size.dim.terms:
+            power = dict(monomial).get(size.name, 0)
+            rest = Dim({tuple(part for part in monomial if part[0] != size.name): coefficient * divisor})
+            coefficients[power] = coefficients.get(power, Dim.of(0)) + rest
+        if set(coefficients) <= {0, 1}:
+            constant = coefficients.get(0, Dim.of(0)) * Fraction(-1)
+            top: Text = (length, ATOM) if divisor == 1 else (f"{divisor} * {length}", MULTIPLY)
+            if constant != Dim.of(0):
+                negative = constant.constant is not None and constant.constant < 0
+                shift = constant * Fraction(-1) if negative else constant
+                top = (f"{top[0]} {'-' if negative else '+'} {_inside(self.dim_text(shift), MULTIPLY)}", ADD)
+            if coefficients[1] == Dim.of(1):
+                return top[0]
+            return f"{_inside(top, MULTIPLY)} // {_inside(self.dim_text(coefficients[1]), UNARY)}"
+        self.require("polynomial_root")
+        parts = [self.dim(coefficients.get(power, Dim.of(0))) for power in range(max(coefficients) + 1)]
+        return f"polynomial_root({length}, ({', '.join(parts)}), {divisor})"
+
+    def shape_names(self, statement: Statement) -> Iterable[str]:
+        if statement.operation not in ("reshape", "broadcast", "full", "embed_diagonal", "scatter_half"):
+            return []
+        return [name for dim in statement.shape for name in dim.names]
+
+    def require(self, *names: str) -> None:
+        self.required.update(dict.fromkeys(names))
+
+    # --- operands ---------------------------------------------------------------------------------
+
+    def operand(self, operand: Operand) -> Text:
+        if isinstance(operand, Literal):
+            return self.literal(operand.value)
+        if isinstance(operand, Dim):
+            return self.dim_text(operand)
+        return self.texts[operand]
+
+    def literal(self, value: float) -> Text:
+        for known, name in ((math.pi, "np.pi"), (math.e, "np.e"), (math.inf, "np.inf"), (-math.inf, "-np.inf")):
+            if value == known:
+                self.require("np")
+                return name, ATOM if value > 0 else UNARY
+        if math.isnan(value):
+            self.require("np")
+            return "np.nan", ATOM
+        return repr(value), ATOM if value >= 0 else UNARY
+
+    def dim(self, dim: Dim) -> str:
+        return self.dim_text(dim)[0]
+
+    def dim_text(self, dim: Dim) -> Text:
+        """A size as an integer expression."""
+        constant = dim.constant
+        if constant is not None:
+            return str(constant), ATOM if constant >= 0 else UNARY
+        divisor = math.lcm(*(coefficient.denominator for _, coefficient in dim.terms))
+        pieces: list[str] = []
+        for monomial, coefficient in dim.terms:
+            whole = int(coefficient * divisor)
+            factors = [
+                self.names.sizes[name] if power == 1 else f"{self.names.sizes[name]}**{power}"
+                for name, power in monomial
+            ]
+            if abs(whole) != 1 or not factors:
+                factors.insert(0, str(abs(whole)))
+            text = " * ".join(factors)
+            if pieces:
+                pieces.append(f" {'-' if whole < 0 else '+'} {text}")
+            else:
+                pieces.append(f"-{text}" if whole < 0 else text)
+        text = "".join(pieces)
+        level = ADD if len(pieces) > 1 else UNARY if text.startswith("-") else MULTIPLY if " * " in text else ATOM
+        if len(pieces) == 1 and "**" in text and level == ATOM:
+            level = POWER
+        if divisor == 1:
+            return text, level
+        return f"{_inside((text, level), MULTIPLY)} // {divisor}", MULTIPLY
+
+    def shape(self, shape: Sequence[Dim]) -> str:
+        if len(shape) == 1:
+            return self.dim(shape[0])
+        return f"({', '.join(self.dim(dim) for dim in shape)})"
+
+    # --- statements -------------------------------------------------------------------------------
+
+    def statement(self, statement: Statement) -> Text:
+        operands = [self.operand(operand) for operand in statement.operands]
+        write = _WRITERS.get(statement.operation)
+        assert write is not None, f"no text for {statement.operation}"
+        return write(self, statement, operands)
+
+    def call(self, function: str, *arguments: str) -> Text:
+        """A call of a function, which is noted as needed."""
+        self.require(function.partition(".")[0])
+        return f"{function}({', '.join(arguments)})", ATOM
+
+    def with_dtype(self) -> str:
+        self.needs_dtype = True
+        return "dtype=dtype"
+
+    def template(self, statement: Statement, operands: Sequence[Text]) -> Text:
+        """An operation's own NumPy form with its operands in place."""
+        template = statement.parameters[1]
+        assert isinstance(template, str)
+        self.require(*(name for name in _IDENTIFIER.findall(_without_keywords(template)) if name in _known_names()))
+        pieces: list[str] = []
+        last = 0
+        for match in re.finditer(r"\{(\d+)\}", template):
+            before, after = template[: match.start()].rstrip(), template[match.end() :].lstrip()
+            alone = before.endswith(("(", ",")) and after.startswith((")", ","))
+            text, level = operands[int(match.group(1))]
+            pieces += [template[last : match.start()], text if alone or level == ATOM else f"({text})"]
+            last = match.end()
+        pieces.append(template[last:])
+        text = "".join(pieces)
+        result: Text = (text, ATOM if _is_atom(template) else LOOSE)
+        return self.as_number(statement, result)
+
+    def as_number(self, statement: Statement, text: Text) -> Text:
+        """NumPy's functions of Python numbers give float64 scalars, which would widen float32 arrays."""
+        if not statement.plain:
+            return text
+        return self.call("float", text[0])
+
+
+def _without_keywords(template: str) -> str:
+    """The template without the names of keyword arguments."""
+    return re.sub(r"\b[A-Za-z_]\w*(?=\s*=[^=])", "", template)
+
+
+@cache
+def _known_names() -> frozenset[str]:
+    return frozenset({*MODULES, *BUILTINS, *_kernel_modules()})
+
+
+def _is_atom(template: str) -> bool:
+    """Whether a template is a call, perhaps with an index behind it."""
+    if not re.match(r"[A-Za-z_][\w.]*\(", template):
+        return False
+    depth = 0
+    for place, character in enumerate(template):
+        if character in "([":
+            depth += 1
+        elif character in ")]":
+            depth -= 1
+        elif depth == 0 and not (character.isalnum() or character in "._"):
+            return False
+        if depth < 0 or (depth == 0 and character == ")" and template[place + 1 : place + 2] not in ("", "[", ".")):
+            return False
+    return depth == 0
+
+
+def _inside(text: Text, level: int) -> str:
+    """The text, in brackets when it binds less tightly than the level."""
+    return text[0] if text[1] >= level else f"({text[0]})"
+
+
+Write = Callable[[_Writer, Statement, Sequence[Text]], Text]
+
+
+def _binary(sign: str, level: int) -> Write:
+    def write(_writer: _Writer, _statement: Statement, operands: Sequence[Text]) -> Text:
+        left, right = operands
+        return f"{_inside(left, level)} {sign} {_inside(right, level + 1)}", level
+
+    return write
+
+
+def _negate(_writer: _Writer, _statement: Statement, operands: Sequence[Text]) -> Text:
+    return f"-{_inside(operands[0], UNARY)}", UNARY
+
+
+def _square(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+    text, level = operands[0]
+    if level == ATOM and text.isidentifier():
+        return f"{text} * {text}", MULTIPLY
+    if statement.plain:
+        return f"{_inside(operands[0], ATOM)} ** 2", POWER
+    return writer.call("np.square", text)
+
+
+def _sqrt(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+    return writer.as_number(statement, writer.call("np.sqrt", operands[0][0]))
+
+
+def _power(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+    if statement.plain:
+        return writer.as_number(statement, writer.call("np.power", operands[0][0], operands[1][0]))
+    return f"{_inside(operands[0], ATOM)} ** {_inside(operands[1], UNARY)}", POWER
+
+
+def _transpose(_writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+    axes = statement.parameters
+    value = _inside(operands[0], ATOM)
+    if axes == tuple(reversed(range(len(axes)))):
+        return f"{value}.T", ATOM
+    return f"{value}.transpose({', '.join(map(str, axes))})", ATOM
+
+
+def _expand(_writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+    pattern = ["None" if new else ":" for new in statement.parameters]
+    while len(pattern) > 1 and pattern[-1] == ":" and "None" in pattern[:-1]:
+        pattern.pop()
+    return f"{_inside(operands[0], ATOM)}[{', '.join(pattern)}]", ATOM
+
+
+def _axis(axes: Sequence[Parameter]) -> str:
+    return f"axis={axes[0]}" if len(axes) == 1 else f"axis=({', '.join(map(str, axes))})"
+
+
+def _sum(_writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+    axes = statement.parameters
+    return f"{_inside(operands[0], ATOM)}.sum({_axis(axes) if axes else ''})", ATOM
+
+
+def _diagonal(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+    first, second = statement.parameters
+    if len(statement.shape) == 1:
+        return writer.call("np.diagonal", operands[0][0])
+    return writer.call("np.diagonal", operands[0][0], f"axis1={first}", f"axis2={second}")
+
+
+def _slice(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+    axis, start, stop = statement.parameters
+    assert isinstance(axis, int)
+    assert isinstance(start, Dim)
+    assert isinstance(stop, Dim)
+    first = "" if start == Dim.of(0) else writer.dim(start)
+    return f"{_inside(operands[0], ATOM)}[{':, ' * axis}{first}:{writer.dim(stop)}]", ATOM
+
+
+def _element(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+    axis, index = statement.parameters
+    assert isinstance(axis, int)
+    assert isinstance(index, Dim)
+    rest = len(statement.shape) - axis
+    if axis > 1 and rest == 0:
+        return f"{_inside(operands[0], ATOM)}[..., {writer.dim(index)}]", ATOM
+    return f"{_inside(operands[0], ATOM)}[{':, ' * axis}{writer.dim(index)}]", ATOM
+
+
+def _reshape(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+    value = _inside(operands[0], ATOM)
+    if len(statement.shape) == 1:
+        return f"{value}.reshape(-1)", ATOM
+    return f"{value}.reshape({', '.join(writer.dim(dim) for dim in statement.shape)})", ATOM
+
+
+def _broadcast(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+    return writer.call("np.broadcast_to", operands[0][0], writer.shape(statement.shape))
+
+
+def _full(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+    value = statement.operands[0]
+    shape = writer.shape(statement.shape)
+    if value == Literal(0.0):
+        return writer.call("np.zeros", shape, writer.with_dtype())
+    if value == Literal(1.0):
+        return writer.call("np.ones", shape, writer.with_dtype())
+    return writer.call("np.full", shape, operands[0][0], writer.with_dtype())
+
+
+def _copy(_writer: _Writer, _statement: Statement, operands: Sequence[Text]) -> Text:
+    return f"{_inside(operands[0], ATOM)}.copy()", ATOM
+
+
+def _function(name: str) -> Write:
+    """A call with the operands alone."""
+
+    def write(writer: _Writer, _statement: Statement, operands: Sequence[Text]) -> Text:
+        return writer.call(name, *(text for text, _ in operands))
+
+    return write
+
+
+def _tensordot(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+    left, right = statement.parameters
+    assert isinstance(left, tuple)
+    assert isinstance(right, tuple)
+    axes = f"axes=({list(left)}, {list(right)})"
+    return writer.call("np.tensordot", operands[0][0], operands[1][0], axes)
+
+
+def _constant(name: str) -> Write:
+    """A constant array made from its sizes and the working type."""
+
+    def write(writer: _Writer, statement: Statement, _operands: Sequence[Text]) -> Text:
+        sizes = [writer.dim(dim) for dim in statement.parameters if isinstance(dim, Dim)]
+        return writer.call(name, *sizes, writer.with_dtype())
+
+    return write
+
+
+def _shifted_eye(writer: _Writer, statement: Statement, _operands: Sequence[Text]) -> Text:
+    length, size, offset = (writer.dim(dim) for dim in statement.parameters if isinstance(dim, Dim))
+    return writer.call("np.eye", length, size, *([] if offset == "0" else [offset]), writer.with_dtype())
+
+
+def _unit(writer: _Writer, statement: Statement, _operands: Sequence[Text]) -> Text:
+    place, size = statement.parameters
+    assert isinstance(place, Dim)
+    assert isinstance(size, Dim)
+    writer.needs_dtype = True
+    return writer.call("one_hot", "1.0", writer.dim(place - 1), writer.dim(size), "dtype")
+
+
+def _one_hot(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+    place, size = statement.parameters
+    assert isinstance(place, Dim)
+    assert isinstance(size, Dim)
+    writer.needs_dtype = True
+    return writer.call("one_hot", operands[0][0], writer.dim(place), writer.dim(size), "dtype")
+
+
+def _arange(writer: _Writer, statement: Statement, _operands: Sequence[Text]) -> Text:
+    start, size = statement.parameters
+    assert isinstance(start, Dim)
+    assert isinstance(size, Dim)
+    if start == Dim.of(0):
+        return writer.call("np.arange", writer.dim(size), writer.with_dtype())
+    return writer.call("np.arange", writer.dim(start), writer.dim(start + size), writer.with_dtype())
+
+
+def _cumulative_sum(_writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+    axis, backward = statement.parameters
+    assert isinstance(axis, int)
+    value = _inside(operands[0], ATOM)
+    argument = f"axis={axis}" if len(statement.shape) > 1 else ""
+    if not backward:
+        return f"{value}.cumsum({argument})", ATOM
+    flip = f"[{':, ' * axis}::-1]"
+    return f"{value}{flip}.cumsum({argument}){flip}", ATOM
+
+
+def _embed(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+    axis, offset, size = statement.parameters
+    assert isinstance(offset, Dim)
+    assert isinstance(size, Dim)
+    return writer.call("embed", operands[0][0], str(axis), writer.dim(offset), writer.dim(size))
+
+
+def _embed_diagonal(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+    size = statement.parameters[0]
+    assert isinstance(size, Dim)
+    return writer.call("embed_diagonal", operands[0][0], writer.dim(size))
+
+
+def _scatter_half(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+    size = statement.parameters[0]
+    assert isinstance(size, Dim)
+    return writer.call("scatter_half", operands[0][0], writer.dim(size))
+
+
+def _solve_factorized(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+    definite, transposed = statement.parameters
+    name = "solve_factorized_spd" if definite else "solve_transposed" if transposed else "solve_factorized"
+    return writer.call(name, operands[0][0], operands[1][0])
+
+
+_WRITERS: Mapping[str, Write] = {
+    "add": _binary("+", ADD),
+    "subtract": _binary("-", ADD),
+    "multiply": _binary("*", MULTIPLY),
+    "divide": _binary("/", MULTIPLY),
+    "matmul": _binary("@", MULTIPLY),
+    "negate": _negate,
+    "square": _square,
+    "sqrt": _sqrt,
+    "power": _power,
+    "map": _Writer.template,
+    "call": _Writer.template,
+    "transpose": _transpose,
+    "expand": _expand,
+    "sum": _sum,
+    "trace": _function("np.trace"),
+    "diagonal": _diagonal,
+    "slice": _slice,
+    "element": _element,
+    "reshape": _reshape,
+    "broadcast": _broadcast,
+    "full": _full,
+    "copy": _copy,
+    "inner": _function("np.vdot"),
+    "tensordot": _tensordot,
+    "cross": _function("np.cross"),
+    "lower_part": _function("np.tril"),
+    "cumulative_sum": _cumulative_sum,
+    "solve": _function("solve"),
+    "solve_spd": _function("solve_spd"),
+    "factorize": _function("factorize"),
+    "factorize_spd": _function("factorize_spd"),
+    "solve_factorized": _solve_factorized,
+    "eye": _constant("np.eye"),
+    "triangle": _constant("np.tri"),
+    "shifted_eye": _shifted_eye,
+    "unit": _unit,
+    "one_hot": _one_hot,
+    "arange": _arange,
+    "pairs": _constant("pairs"),
+    "half_pairs": _constant("half_pairs"),
+    "levi_civita": _constant("levi_civita"),
+    "gather_half": _function("gather_half"),
+    "gather_rows": _function("gather_rows"),
+    "gather_columns": _function("gather_columns"),
+    "scatter_half": _scatter_half,
+    "embed": _embed,
+    "embed_diagonal": _embed_diagonal,
+    "add_diagonal": _function("add_diagonal"),
+}
+

@@ -11,33 +11,136 @@ from fractions import Fraction
 from math import gcd
 from typing import NamedTuple
 
-from ..expr.build import Operand, add, delta, exact, ones, product, scale, split_coefficient, swap_axes, with_children
+from ..expr.build import (
+    Operand,
+    add,
+    delta,
+    exact,
+    is_ones,
+    ones,
+    product,
+    scale,
+    split_coefficient,
+    swap_axes,
+    with_children,
+)
 from ..expr.dims import Dim
-from ..expr.nodes import Call, Exact, Factor, Node, Product, Structure, Sum, Term, postorder
+from ..expr.nodes import Call, Exact, Factor, Node, Product, Structure, Sum, Term, derived, postorder
 from ..ops.apply import call
-from .simplify import flat_product, rewrite, simplify
+from .simplify import flat_product, rewrite, simplify, spread_factor
 
 #: Sums with more terms than this are left as they are: looking for common factors compares pairs of terms.
 LARGEST_FACTORED_SUM = 24
+#: Products of sums are tried multiplied out only below this many operators.
+LARGEST_EXPANDED = 60
 
 
-def present(root: Node) -> Node:
+def present(root: Node, written: frozenset[bytes] = frozenset()) -> Node:
     """A short equal form of a node, for reading.
 
     Parameters
     ----------
     root: any node.
+    written: digests of the sums that the reader wrote; they are kept as they stand (a residual ``y - X w``).
     """
     (node,) = simplify(root)
     node = _open_unit_vectors(node)
     for _ in range(4):
-        following = _factor_all(_flatten_all(node))
+        following = _factor_all(_flatten_all(node), written)
         (following,) = simplify(following)
-        following = _factor_all(following)
+        following = _factor_all(following, written)
+        following = _expand_all(following, written)
         if following == node:
             break
         node = following
     return node
+
+
+def sums_of(root: Node) -> frozenset[bytes]:
+    """The digests of the sums under a node: what `present` is to keep."""
+    return frozenset(node.digest for node in postorder(root) if isinstance(node, Sum) and len(node.terms) > 1)
+
+
+def cost(node: Node) -> int:
+    """The number of operators in the written-out node, about."""
+    return derived(node, "cost", _own_cost)
+
+
+def _own_cost(node: Node) -> int:
+    total = sum(int(child.cache["cost"]) for child in node.children)
+    if isinstance(node, Product):
+        total += max(0, len(node.factors) - 1)
+        total += sum(factor.exponent not in (1, -1) for factor in node.factors)
+    elif isinstance(node, Sum):
+        total += max(0, len(node.terms) - 1)
+        total += sum(coefficient not in (1, -1) for coefficient, part in node.terms if not is_ones(part))
+    elif node.children:
+        total += 1
+    return min(total, 10**9)
+
+
+def _expand_all(root: Node, written: frozenset[bytes]) -> Node:
+    """Multiply sums out where the terms cancel: ``((1-y)/(1-s) - y/s) s (1-s)`` is ``s - y``."""
+    done: dict[bytes, Node] = {}
+    for node in postorder(root):
+        if not node.children:
+            done[node.digest] = node
+            continue
+        children = [done[child.digest] for child in node.children]
+        same = all(a is b for a, b in zip(children, node.children, strict=True))
+        rebuilt = node if same else rewrite(with_children(node, children))
+        if isinstance(rebuilt, Product | Sum) and rebuilt.digest not in written:
+            rebuilt = _expand_if_shorter(rebuilt, written)
+        done[node.digest] = rebuilt
+    return done[root.digest]
+
+
+def _expand_if_shorter(node: Node, written: frozenset[bytes]) -> Node:
+    before = cost(node)
+    if before > LARGEST_EXPANDED:
+        return node
+    coefficient, inner = split_coefficient(node)
+    parts = inner.terms if isinstance(inner, Sum) else (Term(1, inner),)
+    terms: list[tuple[Exact, Node]] = []
+    opened = False
+    for number_part, part in parts:
+        pieces = _multiplied_out(part)
+        opened = opened or len(pieces) > 1
+        terms += [(coefficient * number_part * c, piece) for c, piece in pieces]
+    if not opened or len(terms) > 4 * LARGEST_FACTORED_SUM:
+        return node
+    flat: list[tuple[Exact, Node]] = []
+    for c, piece in terms:
+        (simple,) = simplify(piece)
+        inner_c, inner_piece = split_coefficient(simple)
+        flat.append((c * inner_c, inner_piece))
+    total = add(flat, node.shape)
+    if cost(total) < before:
+        return total
+    shorter = _tidy_sign(_tidy_numbers(_content(factor_sum(total), written)), written) if isinstance(total, Sum) else total
+    return shorter if cost(shorter) < before else node
+
+
+def _multiplied_out(node: Node) -> list[tuple[Exact, Node]]:
+    """The terms of a product of sums; the node itself when there is nothing to multiply out."""
+    pending: list[tuple[Exact, Node]] = [(1, node)]
+    result: list[tuple[Exact, Node]] = []
+    while pending:
+        coefficient, part = pending.pop()
+        place = None
+        if isinstance(part, Product) and len(pending) + len(result) < LARGEST_FACTORED_SUM:
+            for k, factor in enumerate(part.factors):
+                if isinstance(factor.node, Sum) and factor.exponent == 1 and 2 <= len(factor.node.terms) <= 4:
+                    place = k
+                    break
+        if place is None:
+            result.append((coefficient, part))
+            continue
+        assert isinstance(part, Product)
+        spread = spread_factor(part, place)
+        terms = spread.terms if isinstance(spread, Sum) else (Term(1, spread),)
+        pending += [(coefficient * c, piece) for c, piece in terms]
+    return result
 
 
 def _open_unit_vectors(root: Node) -> Node:
@@ -68,16 +171,16 @@ def _flatten_all(root: Node) -> Node:
     return done[root.digest]
 
 
-def _factor_all(root: Node) -> Node:
+def _factor_all(root: Node, written: frozenset[bytes]) -> Node:
     done: dict[bytes, Node] = {}
     for node in postorder(root):
         if not node.children:
             done[node.digest] = node
             continue
         rebuilt = with_children(node, [done[child.digest] for child in node.children])
-        if isinstance(rebuilt, Sum) and len(rebuilt.terms) > 1:
+        if isinstance(rebuilt, Sum) and len(rebuilt.terms) > 1 and rebuilt.digest not in written:
             rebuilt = factor_sum(rebuilt)
-        done[node.digest] = _tidy_sign(_tidy_numbers(_content(rebuilt)))
+        done[node.digest] = _tidy_sign(_tidy_numbers(_content(rebuilt, written)), written)
     return done[root.digest]
 
 
@@ -102,9 +205,9 @@ def _terms(node: Node) -> Sequence[tuple[Exact, Node]]:
     return node.terms if isinstance(node, Sum) else ((1, node),)
 
 
-def _content(node: Node) -> Node:
+def _content(node: Node, written: frozenset[bytes]) -> Node:
     """The number that all terms share in front of the sum; a sum of negative terms as minus a sum."""
-    if not isinstance(node, Sum) or len(node.terms) < 2:
+    if not isinstance(node, Sum) or len(node.terms) < 2 or node.digest in written:
         return node
     sizes = {abs(coefficient) for coefficient, _ in node.terms}
     content: Exact = sizes.pop() if len(sizes) == 1 else 1
@@ -136,22 +239,24 @@ def _tidy_numbers(node: Node) -> Node:
     return node
 
 
-def _tidy_sign(node: Node) -> Node:
-    """``-(s - 1) x`` is ``(1 - s) x``."""
+def _tidy_sign(node: Node, written: frozenset[bytes]) -> Node:
+    """``-(s - 1) x`` is ``(1 - s) x``, and a difference stands as the reader wrote it."""
     coefficient, inner = split_coefficient(node)
-    if coefficient >= 0 or not isinstance(inner, Product):
+    if not isinstance(inner, Product):
         return node
     for place, factor in enumerate(inner.factors):
         base = factor.node
         if not isinstance(base, Sum) or len(base.terms) < 2 or factor.exponent not in (1, -1):
             continue
-        if not any(c < 0 for c, _ in base.terms):
+        if base.digest in written:
             continue
         turned = add([(-c, part) for c, part in base.terms], base.shape, flatten=False)
-        operands: list[Operand] = list(inner.factors)
-        operands[place] = (turned, factor.exponent, factor.labels)
-        sizes = dict(enumerate(inner.shape))
-        return scale(-coefficient, product(operands, range(inner.order), sizes))
+        mixed = any(c < 0 for c, _ in base.terms)
+        if turned.digest in written or (coefficient < 0 and mixed):
+            operands: list[Operand] = list(inner.factors)
+            operands[place] = (turned, factor.exponent, factor.labels)
+            sizes = dict(enumerate(inner.shape))
+            return _tidy_sign(scale(-coefficient, product(operands, range(inner.order), sizes)), written | {turned.digest})
     return node
 
 
@@ -320,6 +425,9 @@ def _grow(
 ) -> _Match | None:
     order = len(start)
     exponent = _common_exponent(left.factors[i].exponent, right.factors[j].exponent)
+    if exponent is not None and exponent < 0 and left.factors[i].node.children:
+        # a long divisor stays with each term; a short one (1/n) may stand in front
+        return None
     labels = _extend(start, left.factors[i], right.factors[j], order)
     if exponent is None or labels is None:
         return None
@@ -338,6 +446,8 @@ def _grow(
                 if b in used_right or first.node.digest != second.node.digest:
                     continue
                 if first.labels and not any(label in labels for label in first.labels):
+                    continue
+                if isinstance(first.node, Structure) and first.node.order:
                     continue
                 common = _common_exponent(first.exponent, second.exponent)
                 extended = _extend(labels, first, second, order)

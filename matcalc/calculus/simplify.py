@@ -18,6 +18,7 @@ from ..expr.build import (
     delta,
     exact,
     is_ones,
+    is_zero,
     number,
     ones,
     permute,
@@ -32,9 +33,13 @@ from ..expr.dims import Dim
 from ..expr.facts import is_nonnegative
 from ..expr.nodes import ONE, Call, Exact, Factor, Map, Node, Product, Structure, Sum, Variable, postorder
 from ..ops.apply import call, map_
+from ..ops.registry import OPERATIONS
+from ..ops.signature import apply_call
 
 #: A product that would grow beyond this many factors keeps its nested products as factors.
 LARGEST_PRODUCT = 24
+
+LARGEST_SPECTRAL_POWER = 8
 
 MASKS = frozenset({"step", "lt", "le", "gt", "ge", "eq", "ne"})
 #: Calls f with f(X^T) = f(X)^T, or f(X^T) = f(X) for scalar values.
@@ -91,7 +96,11 @@ def _rebuild(node: Node, done: Mapping[bytes, Node], consumers: Mapping[bytes, i
         return rewrite(add(terms, node.shape, flatten=False))
     if not node.children:
         return node
-    return rewrite(with_children(node, [done[child.digest] for child in node.children]))
+    children = [done[child.digest] for child in node.children]
+    if isinstance(node, Call):
+        # what is known of the value (symmetric, …) may be known only now
+        return rewrite(apply_call(OPERATIONS[node.op], children, dict(node.parameters)))
+    return rewrite(with_children(node, children))
 
 
 def flat_product(
@@ -212,7 +221,7 @@ def cancel_inverse(node: Product) -> Node | None:
 def cancel_orthogonal(node: Product) -> Node | None:
     """``Q^T Q = I`` and ``Q Q^T = I`` for an orthogonal Q."""
     for place, factor in enumerate(node.factors):
-        if not (isinstance(factor.node, Variable) and "orthogonal" in factor.node.properties):
+        if not (isinstance(factor.node, Variable | Call) and "orthogonal" in factor.node.properties):
             continue
         if factor.exponent == 2 and len(set(factor.labels)) == 2:
             for side in (0, 1):
@@ -451,6 +460,129 @@ def masks_are_idempotent(node: Product) -> Node | None:
     return None
 
 
+def distribute_over_structures(node: Product) -> Node | None:
+    """A selection, a unit vector or a vec tensor that meets a sum of such pieces meets each piece."""
+    for place, factor in enumerate(node.factors):
+        base = factor.node
+        if not (isinstance(base, Structure) and base.kind in ("unit", "select", "pair", "halfpair")):
+            continue
+        for other_place, other in enumerate(node.factors):
+            total = other.node
+            if not isinstance(total, Sum) or other.exponent != 1 or len(total.terms) < 2 or other_place == place:
+                continue
+            shared = set(factor.labels) & set(other.labels)
+            if not any(label >= node.order for label in shared):
+                continue
+            if not any(_has_structure(part, base.kind) for _, part in total.terms):
+                continue
+            return spread_factor(node, other_place)
+    return None
+
+
+def _has_structure(node: Node, kind: str) -> bool:
+    kinds = ("unit", "select") if kind in ("unit", "select") else (kind,)
+    if isinstance(node, Structure):
+        return node.kind in kinds
+    return isinstance(node, Product) and any(
+        isinstance(factor.node, Structure) and factor.node.kind in kinds for factor in node.factors
+    )
+
+
+def spread_factor(node: Product, place: int) -> Node:
+    """The product with one factor, a sum, multiplied out."""
+    total = node.factors[place].node
+    assert isinstance(total, Sum)
+    terms: list[tuple[Exact, Node]] = []
+    for coefficient, part in total.terms:
+        operands: list[Operand] = list(node.factors)
+        operands[place] = (part, 1, node.factors[place].labels)
+        terms.append((coefficient, rewrite(flat_product(operands, range(node.order), dict(enumerate(node.sizes))))))
+    return add(terms, node.shape)
+
+
+def quotient_functions(node: Product) -> Node | None:
+    """``sinh/cosh = tanh``, ``sin/cos = tan``."""
+    for top, bottom, name in (("sinh", "cosh", "tanh"), ("sin", "cos", "tan")):
+        for place, factor in enumerate(node.factors):
+            base = factor.node
+            if not (isinstance(base, Map) and base.op == bottom and factor.exponent == -1):
+                continue
+            for other_place, other in enumerate(node.factors):
+                its = other.node
+                same = isinstance(its, Map) and its.op == top and its.args == base.args
+                if same and other.labels == factor.labels and other.exponent == 1:
+                    return _replace(node, {place, other_place}, [(map_(name, base.args[0]), 1, factor.labels)])
+    return None
+
+
+def merge_powers(node: Product) -> Node | None:
+    """``b^s b^k = b^(s + k)`` for a symbolic exponent s."""
+    for place, factor in enumerate(node.factors):
+        base = factor.node
+        if not (isinstance(base, Map) and base.op == "pow" and factor.exponent == 1):
+            continue
+        inside = base.args[0]
+        for other_place, other in enumerate(node.factors):
+            if other_place == place:
+                continue
+            exponent: Node | None = None
+            if other.node == inside and base.axes[0] == tuple(range(base.order)) and other.labels == factor.labels:
+                shape = base.args[1].shape
+                exponent = add([(1, base.args[1]), (other.exponent, ones(shape))], shape)
+            if exponent is None:
+                continue
+            total = rewrite(Map("pow", (inside, exponent), base.axes, base.shape))
+            return _replace(node, {place, other_place}, [(total, 1, factor.labels)])
+    return None
+
+
+def spectral_power(node: Product) -> Node | None:
+    """``V diag(w^k) V^T = X^k`` for the eigenvectors V and eigenvalues w of a symmetric X, ``U diag(s) V^T = X``."""
+    for left, right, values in (("eigvecs", "eigvecs", "eigvals"), ("svd_u", "svd_v", "svdvals")):
+        for place, factor in enumerate(node.factors):
+            first = factor.node
+            if not (isinstance(first, Call) and first.op == left and factor.exponent == 1 and first.order == 2):
+                continue
+            for other_place, other in enumerate(node.factors):
+                second = other.node
+                if other_place == place or other.exponent != 1 or not (isinstance(second, Call) and second.op == right):
+                    continue
+                middle = factor.labels[1]
+                ends = (factor.labels[0], other.labels[0])
+                if other.labels[1] != middle or middle < node.order or second.args != first.args or ends[0] == ends[1]:
+                    continue
+                between = [
+                    p for p, f in enumerate(node.factors) if middle in f.labels and p not in (place, other_place)
+                ]
+                spectrum = call(values, first.args[0])
+                if len(between) > 1 or any(node.factors[p].node != spectrum for p in between):
+                    continue
+                exponent = exact(node.factors[between[0]].exponent) if between else 0
+                operands: list[Operand] = [
+                    f for p, f in enumerate(node.factors) if p not in (place, other_place, *between)
+                ]
+                sizes = {label: dim for label, dim in _all_labels(node).items() if label != middle}
+                if left == "svd_u":
+                    if exponent != 1:
+                        continue
+                    operands.append((first.args[0], 1, ends))
+                elif exponent == 0:
+                    operands.append((delta(first.shape[0]), 1, ends))
+                elif isinstance(exponent, int) and abs(exponent) <= LARGEST_SPECTRAL_POWER:
+                    matrix = first.args[0] if exponent > 0 else call("inv", first.args[0])
+                    start = ends[0]
+                    fresh = max(sizes, default=0) + node.order + len(node.sizes) + 1
+                    for step in range(abs(exponent)):
+                        end = ends[1] if step == abs(exponent) - 1 else fresh + step
+                        sizes[end] = first.shape[0]
+                        operands.append((matrix, 1, (start, end)))
+                        start = end
+                else:
+                    continue
+                return product(operands, range(node.order), sizes)
+    return None
+
+
 def constant_structures(node: Product) -> Node | None:
     """A delta between labels of a diagonal matrix, and similar facts of constants, once labels are final."""
     for place, factor in enumerate(node.factors):
@@ -495,8 +627,8 @@ def map_args_by_axes(node: Map) -> Node | None:
     changed = False
     for arg, places in zip(node.args, node.axes, strict=True):
         coefficient, inner = split_coefficient(arg)
-        if is_ones(inner) and arg.shape:
-            args.append(number(coefficient))
+        if arg.shape and (is_ones(inner) or is_zero(arg)):
+            args.append(number(coefficient if is_ones(inner) else 0))
             axes.append(())
             changed = True
             continue
@@ -743,6 +875,49 @@ def norm_of_scaled(node: Call) -> Node | None:
     return None
 
 
+def commutes_plainly(first: Node, second: Node) -> bool:
+    """Whether two matrices are multiples of the same matrix, or one of the identity."""
+    cores = []
+    for node in (first, second):
+        _, inner = split_coefficient(node)
+        if isinstance(inner, Structure) and inner.kind == "delta":
+            return True
+        if isinstance(inner, Product):
+            rest: list[Operand] = [factor for factor in inner.factors if factor.labels]
+            if len(rest) == 1 and isinstance(rest[0][0], Structure) and rest[0][0].kind == "delta":
+                return True
+            inner = product(rest, (0, 1), dict(enumerate(inner.sizes)))
+        cores.append(inner)
+    return cores[0] == cores[1]
+
+
+def frechet_of_commuting(node: Call) -> Node | None:
+    """The Fréchet derivative of a matrix function f at A in a direction E with A E = E A is f'(A) E.
+
+    Higham, Functions of Matrices (2008), theorem 3.8: for commuting A and E the block triangular argument splits.
+    """
+    if node.order != 2 or not commutes_plainly(node.args[0], node.args[1]):
+        return None
+    value = call("expm" if node.op == "expm_frechet" else "inv", node.args[0])
+    return product([(value, 1, (0, 2)), (node.args[1], 1, (2, 1))], (0, 1))
+
+
+def sylvester_of_commuting(node: Call) -> Node | None:
+    """``S Z + Z S = E`` with E a multiple of I or of S has the solution ``1/2 S^-1 E``."""
+    if node.order != 2 or node.args[0] != node.args[1] or not commutes_plainly(node.args[0], node.args[2]):
+        return None
+    inverse = call("inv", node.args[0])
+    return scale(Fraction(1, 2), product([(inverse, 1, (0, 2)), (node.args[2], 1, (2, 1))], (0, 1)))
+
+
+def maximum_with_zero(node: Map) -> Node | None:
+    """``max(0, x) = relu(x)``."""
+    for zero, other in ((0, 1), (1, 0)):
+        if as_number(node.args[zero]) == 0 and node.axes[other] == tuple(range(node.order)):
+            return map_("relu", node.args[other])
+    return None
+
+
 PRODUCT_RULES: tuple[Callable[[Product], Node | None], ...] = (
     cancel_inverse,
     cancel_orthogonal,
@@ -754,7 +929,11 @@ PRODUCT_RULES: tuple[Callable[[Product], Node | None], ...] = (
     unit_norm,
     merge_norms,
     masks_are_idempotent,
+    quotient_functions,
+    merge_powers,
+    spectral_power,
     constant_structures,
+    distribute_over_structures,
 )
 MAP_RULES: Mapping[str, tuple[Callable[[Map], Node | None], ...]] = {
     "log": (log_of,),
@@ -762,12 +941,16 @@ MAP_RULES: Mapping[str, tuple[Callable[[Map], Node | None], ...]] = {
     "abs": (abs_of,),
     "pow": (numeric_power,),
     "sign": (sign_of_scaled,),
+    "maximum": (maximum_with_zero,),
     **{name: (even_function,) for name in ("cos", "cosh", "normpdf")},
     **{name: (odd_function,) for name in ("sin", "tan", "tanh", "sinh", "asin", "atan", "asinh", "atanh", "erf", "cbrt")},
 }
 ANY_MAP_RULES: tuple[Callable[[Map], Node | None], ...] = (map_of_relabelled, map_args_by_axes)
 CALL_RULES: Mapping[str, tuple[Callable[[Call], Node | None], ...]] = {
     "inv": (inverse_of,),
+    "expm_frechet": (frechet_of_commuting,),
+    "logm_frechet": (frechet_of_commuting,),
+    "sylvester": (sylvester_of_commuting,),
     "det": (determinant_of,),
     "logdet": (determinant_of,),
     **{name: (norm_of_scaled,) for name in ("norm", "norminf", "nuclear", "spectral")},

@@ -6,6 +6,7 @@ from ..expr.build import Operand, add, product
 from ..expr.dims import Dim
 from ..expr.nodes import Call, Map, Node, Product, Structure, Sum
 from ..ops.registry import OPERATIONS
+from ..ops.signature import cores
 
 
 def slice_axis(node: Node, axis: int, place: Dim) -> Node:
@@ -55,9 +56,7 @@ def _batch(node: Call) -> int:
     core = dict(node.parameters).get("core")
     if core is not None:
         return node.args[0].order - int(core)
-    signature = OPERATIONS[node.op].signature
-    inside = signature.split("->")[0].split(")")[0].strip("( ")
-    return node.args[0].order - len([name for name in inside.split(",") if name.strip()])
+    return node.args[0].order - len(cores(OPERATIONS[node.op].signature)[0][0])
 
 
 def _slice(node: Node, axis: int, place: Dim, done: dict[tuple[bytes, int], Node]) -> Node:

@@ -14,7 +14,7 @@ from math import isqrt
 from ..errors import DomainError, ShapeError
 from .dims import Dim, Shape
 from .facts import is_nonnegative
-from .nodes import ONE, Call, Exact, Factor, Map, Node, Product, Structure, Sum, Term, Variable, postorder
+from .nodes import ONE, Call, Exact, Factor, Map, Node, Product, Structure, Sum, Term, Variable, derived, postorder
 
 Operand = tuple[Node, Exact, tuple[int, ...]]
 
@@ -369,6 +369,12 @@ def _merge(
     changed = True
     operands = [(node, exponent, tuple(find(label) for label in names)) for node, exponent, names in rest]
     operands = _resolve_structures(operands, outputs, find, parent, sizes, summed)
+    if any(isinstance(node, Sum) and not node.terms for node, _, _ in operands):
+        return None
+    if any(isinstance(node, Structure) and node.kind == "delta" for node, _, _ in operands):
+        operands += [(Structure("delta", sizes[first]), 1, (first, second)) for first, second in kept]
+        again = _merge(operands, out, sizes, summed)
+        return again
     collected: dict[tuple[bytes, tuple[int, ...]], tuple[Node, Exact, tuple[int, ...]]] = {}
     while changed:
         changed = False
@@ -506,6 +512,11 @@ def _resolve_structures(
                 break
         if changed:
             continue
+        met = _meet_selections(operands, by_kind, inner, summed)
+        if met is not None:
+            operands = met
+            changed = True
+            continue
         for position in by_kind.get("unit", []):
             node, _, (label,) = operands[position]
             if label in outputs:
@@ -525,6 +536,62 @@ def _resolve_structures(
                 changed = True
                 break
     return operands
+
+
+def _disjoint(first: tuple[Dim, Dim], second: tuple[Dim, Dim]) -> bool:
+    """Whether two runs of places (offset, length) are known not to meet."""
+    for (low, length), (high, _) in ((first, second), (second, first)):
+        gap = high - low - length
+        if all(coefficient > 0 for _, coefficient in gap.terms):
+            return True
+    return False
+
+
+def _meet_selections(
+    operands: list[Operand],
+    by_kind: Mapping[str, list[int]],
+    inner: Callable[[int], bool],
+    summed: set[int],
+) -> list[Operand] | None:
+    """Two selections of one axis: the same is the identity, disjoint ones are zero; an entry of a selection."""
+    selects = by_kind.get("select", [])
+    for one, first in enumerate(selects):
+        row, column = operands[first][2]
+        left = operands[first][0]
+        assert isinstance(left, Structure)
+        run = (left.parameters[2], left.parameters[0])
+        for second in selects[one + 1 :]:
+            other_row, other_column = operands[second][2]
+            right = operands[second][0]
+            assert isinstance(right, Structure)
+            if column != other_column or not inner(column) or row == other_row:
+                continue
+            rest = [o for p, o in enumerate(operands) if p not in (first, second)]
+            if left == right:
+                summed.discard(column)
+                return [*rest, (Structure("delta", left.parameters[0]), 1, (row, other_row))]
+            if _disjoint(run, (right.parameters[2], right.parameters[0])):
+                return [*rest, (Sum((), ()), 1, ())]
+        for second in by_kind.get("unit", []):
+            unit = operands[second][0]
+            (label,) = operands[second][2]
+            assert isinstance(unit, Structure)
+            rest = [o for p, o in enumerate(operands) if p not in (first, second)]
+            if label == row and inner(row):
+                summed.discard(row)
+                moved = Structure("unit", unit.parameters[0] + left.parameters[2], left.parameters[1])
+                return [*rest, (moved, 1, (column,))]
+            if label == column and inner(column):
+                place = unit.parameters[0] - left.parameters[2]
+                if place.constant is not None and left.parameters[0].constant is not None:
+                    inside = 1 <= place.constant <= left.parameters[0].constant
+                    if not inside:
+                        return [*rest, (Sum((), ()), 1, ())]
+                    summed.discard(column)
+                    return [*rest, (Structure("unit", place, left.parameters[0]), 1, (row,))]
+                if _disjoint((unit.parameters[0] - 1, Dim.of(1)), run):
+                    return [*rest, (Sum((), ()), 1, ())]
+    return None
 
 
 def _separate_scalars(operands: list[Operand], out: Sequence[int]) -> list[Operand]:
@@ -709,30 +776,23 @@ def is_symmetric(node: Node) -> bool:
         return bool(node.properties & SYMMETRIC_PROPERTIES)
     if isinstance(node, Call):
         return "symmetric" in node.properties
-    known = node.cache.get("symmetric")
-    if known is None:
-        known = _infer_symmetric(node)
-        node.cache["symmetric"] = known
-    return bool(known)
+    return derived(node, "symmetric", _infer_symmetric)
 
 
-def _infer_symmetric(root: Node) -> bool:
-    """Bottom-up over the part of the graph that decides it, without recursion."""
-    for node in postorder(root):
-        if "symmetric" in node.cache or node.order != 2 or node.shape[0] != node.shape[1]:
-            continue
-        if isinstance(node, Sum):
-            node.cache["symmetric"] = all(is_symmetric(term.node) for term in node.terms) or (
-                1 < len(node.terms) <= 8 and _equals_transpose(node)
-            )
-        elif isinstance(node, Map):
-            node.cache["symmetric"] = all(
-                not arg.shape or (axes == (0, 1) and is_symmetric(arg))
-                for arg, axes in zip(node.args, node.axes, strict=True)
-            )
-        elif isinstance(node, Product):
-            node.cache["symmetric"] = _equals_transpose(node)
-    return bool(root.cache.get("symmetric", False))
+def _infer_symmetric(node: Node) -> bool:
+    if node.order != 2 or node.shape[0] != node.shape[1]:
+        return False
+    if isinstance(node, Sum):
+        termwise = all(is_symmetric(term.node) for term in node.terms)
+        return termwise or (1 < len(node.terms) <= 8 and _equals_transpose(node))
+    if isinstance(node, Map):
+        return all(
+            not arg.shape or (axes == (0, 1) and is_symmetric(arg))
+            for arg, axes in zip(node.args, node.axes, strict=True)
+        )
+    if isinstance(node, Product):
+        return _equals_transpose(node)
+    return is_symmetric(node)
 
 
 def _equals_transpose(node: Node) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from .nodes import Call, Map, Node, Product, Structure, Sum, Variable, postorder
+from .nodes import Call, Map, Node, Product, Structure, Sum, Variable, derived
 
 NONNEGATIVE_PROPERTIES = frozenset({"positive", "nonnegative", "integer"})
 POSITIVE_MAPS = frozenset({"exp", "sigmoid", "softplus", "normpdf", "normcdf"})
@@ -25,10 +25,7 @@ def is_nonnegative(node: Node) -> bool:
 
 def _sign(root: Node) -> int:
     """2 for positive, 1 for nonnegative, 0 for unknown."""
-    for node in postorder(root):
-        if "sign" not in node.cache:
-            node.cache["sign"] = _sign_of(node)
-    return int(root.cache["sign"])
+    return derived(root, "sign", _sign_of)
 
 
 def _sign_of(node: Node) -> int:

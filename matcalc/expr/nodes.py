@@ -8,14 +8,15 @@ shared graph and never on the tree. Nodes build what they are told; the normal f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from .dims import Dim, Shape
 
 Exact = int | Fraction
+T = TypeVar("T")
 
 
 class Factor(NamedTuple):
@@ -239,6 +240,31 @@ class Call(Node):
 
 
 ONE = Product((), 0, ())
+
+
+def derived(root: Node, key: str, rule: Callable[[Node], T]) -> T:
+    """A fact of a node that follows from the same fact of its operands, computed once per node and kept with it.
+
+    Parameters
+    ----------
+    root: the node asked about.
+    key: the name of the fact in `Node.cache`.
+    rule: the fact of a node whose operands have theirs in their caches.
+    """
+    stack = [root]
+    while stack:
+        node = stack[-1]
+        if key in node.cache:
+            stack.pop()
+            continue
+        missing = [child for child in node.children if key not in child.cache]
+        if missing:
+            stack.extend(missing)
+            continue
+        node.cache[key] = rule(node)
+        stack.pop()
+    value: T = root.cache[key]
+    return value
 
 
 def postorder(*roots: Node) -> Iterator[Node]:

@@ -11,9 +11,9 @@ from string import ascii_lowercase, ascii_uppercase
 
 from ..calculus.slices import slice_axis
 from ..errors import Unsupported
-from ..expr.build import as_number, product, split_coefficient, swap_axes
+from ..expr.build import add, as_number, product, split_coefficient, swap_axes
 from ..expr.dims import Dim, Shape
-from ..expr.nodes import Call, Exact, Factor, Map, Node, Product, Structure, Sum, Variable, postorder
+from ..expr.nodes import Call, Exact, Factor, Map, Node, Product, Structure, Sum, Term, Variable, derived, postorder
 from ..syntax import ast
 from .cost import operator_count
 from .network import Network, read_network, reduce, structure_ast
@@ -38,6 +38,10 @@ COMPARISONS: Mapping[str, str] = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", 
 RENAMED_MAPS: Mapping[str, str] = {"maximum": "max", "minimum": "min"}
 #: Above this many nodes of written-out syntax, repeated sub-expressions get names.
 LARGEST_INLINE = 400
+#: Block matrices with more rows or columns of blocks than this are written as sums.
+LARGEST_GRID = 6
+#: How many variables of a sub-expression decide its place among others.
+MOST_RANKS = 8
 
 
 def to_ast(node: Node, order: Sequence[str] = ()) -> ast.Ast:
@@ -103,7 +107,10 @@ class _Writer:
     # -- order of appearance
 
     def appearance(self, root: Node) -> tuple[int, ...]:
-        """The ranks of the variables of a node, ascending."""
+        """The ranks of the first variables of a node, ascending."""
+        known = self.keys.get(root.digest)
+        if known is not None:
+            return known
         for node in postorder(root):
             if node.digest in self.keys:
                 continue
@@ -111,7 +118,7 @@ class _Writer:
                 self.keys[node.digest] = (self.rank.get(node.name, len(self.rank)),)
             else:
                 found = {rank for child in node.children for rank in self.keys[child.digest]}
-                self.keys[node.digest] = tuple(sorted(found))
+                self.keys[node.digest] = tuple(sorted(found)[:MOST_RANKS])
         return self.keys[root.digest]
 
     def factor_key(self, factor: Factor) -> tuple[object, ...]:
@@ -171,6 +178,9 @@ class _Writer:
         if isinstance(node, Sum):
             return self.write_sum(node)
         if isinstance(node, Product):
+            blocks = self.write_blocks(node)
+            if blocks is not None:
+                return blocks
             sign, tree = self.write_term(1, node)
             return signed(sign, tree)
         if isinstance(node, Map):
@@ -186,11 +196,14 @@ class _Writer:
             return rational(value) if value > 0 else integer(0) if value == 0 else signed(-1, rational(-value))
         if not node.terms:
             return call("zeros", *(dimension(dim) for dim in node.shape))
+        blocks = self.write_blocks(node)
+        if blocks is not None:
+            return blocks
         terms = sorted(
             node.terms,
             key=lambda term: (
                 term.coefficient < 0,
-                _is_constant(term.node),
+                not self.appearance(term.node),
                 self.appearance(term.node),
                 _complexity(term.node),
                 term.node.digest,
@@ -307,39 +320,113 @@ class _Writer:
         return chain_ast(chain)
 
     def write_einsum(self, coefficient: Exact, node: Product) -> tuple[int, ast.Ast]:
-        """A contraction by label string; scalar factors stand in front of it."""
+        """A contraction by label string; parts that matrices can say are written as matrices."""
         letters = ascii_lowercase[8:] + ascii_lowercase[:8] + ascii_uppercase
-        if len(node.sizes) > len(letters):
-            raise Unsupported("a contraction over more than 52 indices cannot be written")
         above: list[ast.Ast] = []
         below: list[ast.Ast] = []
-        operands: list[ast.Ast] = []
-        specs: list[str] = []
-        carried: set[int] = set()
-        for factor in sorted(node.factors, key=self.factor_key):
-            tree = self.tree(factor.node)
+        operands: list[tuple[tuple[int, ...], ast.Ast]] = []
+        for factor in node.factors:
             if not factor.labels:
-                (above if factor.exponent > 0 else below).append(raised(tree, abs(factor.exponent), False))
-                continue
-            if factor.exponent != 1:
-                exponent = factor.exponent
-                if exponent == -1:
-                    tree = ast.Binary("./", integer(1), tree)
-                else:
-                    tree = ast.Binary(".^", tree, integer(exponent) if isinstance(exponent, int) else rational(exponent)) \
-                        if exponent > 0 else ast.Binary("./", integer(1), raised(tree, -exponent, True))
-            operands.append(tree)
-            specs.append("".join(letters[label] for label in factor.labels))
-            carried |= set(factor.labels)
+                powered = raised(self.tree(factor.node), abs(factor.exponent), False)
+                (above if factor.exponent > 0 else below).append(powered)
+        for group in self.components(node):
+            operands += self.write_component(node, group)
+        carried = {label for labels, _ in operands for label in labels}
         for label in range(node.order):
             if label not in carried:
-                operands.append(call("ones", dimension(node.sizes[label])))
-                specs.append(letters[label])
-        out = "".join(letters[label] for label in range(node.order))
+                operands.append(((label,), call("ones", dimension(node.sizes[label]))))
         if not operands:
             return with_scalars(coefficient, above, below, None)
-        body = call("einsum", ast.Str(",".join(specs) + "->" + out), *operands)
+        used = list(range(node.order)) + sorted(
+            {label for labels, _ in operands for label in labels if label >= node.order}
+        )
+        if len(used) > len(letters):
+            raise Unsupported("a contraction over more than 52 indices cannot be written")
+        letter = dict(zip(used, letters, strict=False))
+        specs = ["".join(letter[label] for label in labels) for labels, _ in operands]
+        out = "".join(letters[: node.order])
+        body = call("einsum", ast.Str(",".join(specs) + "->" + out), *(tree for _, tree in operands))
         return with_scalars(coefficient, above, below, body)
+
+    def components(self, node: Product) -> list[list[Factor]]:
+        """The factors with labels, grouped by the summed labels that join them, in the reader's order."""
+        factors = sorted((factor for factor in node.factors if factor.labels), key=self.factor_key)
+        groups: list[tuple[set[int], list[Factor]]] = []
+        for factor in factors:
+            inner = {label for label in factor.labels if label >= node.order}
+            joined = [group for group in groups if group[0] & inner]
+            members = [member for group in joined for member in group[1]] + [factor]
+            labels = inner.union(*(group[0] for group in joined))
+            place = groups.index(joined[0]) if joined else len(groups)
+            groups = [group for group in groups if group not in joined]
+            groups.insert(place, (labels, members))
+        return [members for _, members in groups]
+
+    def write_component(self, node: Product, group: list[Factor]) -> list[tuple[tuple[int, ...], ast.Ast]]:
+        """One component as one matrix operand, or factor by factor when it has no matrix form."""
+        outer = sorted({label for factor in group for label in factor.labels if label < node.order})
+        if len(group) > 1 and len(outer) <= 2:
+            names = {label: position for position, label in enumerate(outer)}
+            for factor in group:
+                for label in factor.labels:
+                    names.setdefault(label, len(names))
+            sizes = tuple(node.sizes[label] for label in sorted(names, key=lambda label: names[label]))
+            factors = tuple(Factor(f.node, f.exponent, tuple(names[label] for label in f.labels)) for f in group)
+            small = Product(factors, len(outer), sizes)
+            network = read_network(small, self.tree, self.turned, self.appearance, self.factor_key)
+            if network is not None and reduce(network) and not network.above and not network.below:
+                body = self.assemble(network)
+                if body is not None:
+                    return [(tuple(outer), body)]
+        operands = []
+        for base, exponent, labels in group:
+            tree = self.tree(base)
+            if exponent < 0:
+                tree = ast.Binary("./", integer(1), raised(tree, -exponent, True))
+            elif exponent != 1:
+                tree = raised(tree, exponent, True)
+            operands.append((labels, tree))
+        return operands
+
+    # -- blocks
+
+    def write_blocks(self, node: Node) -> ast.Ast | None:
+        """A sum of pieces placed by constant selections as ``[A, B; C, D]``, or None when they do not tile."""
+        if node.order not in (1, 2):
+            return None
+        terms = node.terms if isinstance(node, Sum) else (Term(1, node),)
+        if len(terms) > LARGEST_GRID**2:
+            return None
+        cells: dict[tuple[tuple[Dim, Dim], ...], list[tuple[Exact, Node]]] = {}
+        for coefficient, part in terms:
+            placed = _placed(part)
+            if placed is None:
+                return None
+            ranges, inner = placed
+            cells.setdefault(ranges, []).append((coefficient, inner))
+        grid: list[list[tuple[Dim, Dim]]] = []
+        for axis in range(node.order):
+            tiling = _tile({ranges[axis] for ranges in cells}, node.shape[axis])
+            if tiling is None:
+                return None
+            grid.append(tiling)
+        if all(len(tiling) == 1 for tiling in grid):
+            return None
+        if node.order == 1:
+            return ast.Block(tuple((self.cell(cells.get((part,)), (part[1],)),) for part in grid[0]))
+        return ast.Block(
+            tuple(
+                tuple(self.cell(cells.get((rows, columns)), (rows[1], columns[1])) for columns in grid[1])
+                for rows in grid[0]
+            )
+        )
+
+    def cell(self, parts: Sequence[tuple[Exact, Node]] | None, shape: Shape) -> ast.Ast:
+        """One block; a block of one entry is a number."""
+        scalar = all(dim.constant == 1 for dim in shape)
+        if parts is None:
+            return integer(0) if scalar else call("zeros", *(dimension(dim) for dim in shape))
+        return self.expression(add(parts, parts[0][1].shape))
 
     # -- functions
 
@@ -439,33 +526,75 @@ class _Writer:
         return next(name for name in ("i", "j", "k", "l", *(f"i{n}" for n in range(1, 99))) if name not in used)
 
 
+def _placed(node: Node) -> tuple[tuple[tuple[Dim, Dim], ...], Node] | None:
+    """Where constant selections put a term: an offset and a length for each axis, and the part that is placed."""
+    if not isinstance(node, Product):
+        if isinstance(node, Structure) and node.kind == "unit":
+            return ((node.parameters[0] - 1, Dim.of(1)),), product([], ())
+        return None
+    ranges: list[tuple[Dim, Dim]] = []
+    rest: list[tuple[Node, Exact, tuple[int, ...]]] = list(node.factors)
+    out: list[int] = []
+    for axis in range(node.order):
+        here = [factor for factor in node.factors if axis in factor.labels]
+        if len(here) != 1 or not isinstance(here[0].node, Structure):
+            return None
+        factor = here[0]
+        kind, parameters = here[0].node.kind, here[0].node.parameters
+        if kind == "unit":
+            ranges.append((parameters[0] - 1, Dim.of(1)))
+        elif kind == "select" and factor.labels[1] == axis and factor.labels[0] >= node.order:
+            ranges.append((parameters[2], parameters[0]))
+            out.append(factor.labels[0])
+        else:
+            return None
+        rest.remove(factor)
+    sizes = {label: dim for label, dim in enumerate(node.sizes) if label >= node.order}
+    return tuple(ranges), product(rest, out, sizes)
+
+
+def _tile(ranges: set[tuple[Dim, Dim]], total: Dim) -> list[tuple[Dim, Dim]] | None:
+    """Ranges of one axis in order, with the gaps between them; None when they overlap or are too many."""
+    by_start = dict(ranges)
+    if len(by_start) != len(ranges):
+        return None
+    tiling: list[tuple[Dim, Dim]] = []
+    place = Dim.of(0)
+    while place != total:
+        if len(tiling) > LARGEST_GRID:
+            return None
+        if place in by_start:
+            length = by_start.pop(place)
+        else:
+            following = [start - place for start in by_start if _is_positive_dim(start - place)]
+            following = following or [total - place]
+            if not _is_positive_dim(following[0]):
+                return None
+            length = min(following, key=lambda dim: (dim.constant is None, dim.constant or 0, dim.key))
+        tiling.append((place, length))
+        place = place + length
+    return tiling if not by_start else None
+
+
+def _is_positive_dim(dim: Dim) -> bool:
+    return bool(dim.terms) and all(coefficient > 0 for _, coefficient in dim.terms)
+
+
 def _stacked_label(node: Product) -> int | None:
     """A label that is a batch axis of a call which has no notation for batches."""
     for factor in node.factors:
-        for part in postorder(factor.node):
-            if isinstance(part, Call) and _needs_slices(part):
-                return factor.labels[0] if factor.labels else None
+        if factor.labels and derived(factor.node, "stacked", _is_stacked):
+            return factor.labels[0]
     return None
 
 
-def _needs_slices(node: Call) -> bool:
-    if any(arg.order > 2 for arg in node.args):
-        return True
-    return node.order > 2
-
-
-def _is_constant(node: Node) -> bool:
-    return not any(isinstance(part, Variable) for part in postorder(node))
+def _is_stacked(node: Node) -> bool:
+    own = isinstance(node, Call) and (node.order > 2 or any(arg.order > 2 for arg in node.args))
+    return own or any(child.cache["stacked"] for child in node.children)
 
 
 def _complexity(node: Node) -> int:
-    known = node.cache.get("complexity")
-    if known is None:
-        for part in postorder(node):
-            if "complexity" not in part.cache:
-                part.cache["complexity"] = min(10**6, 1 + sum(int(c.cache["complexity"]) for c in part.children))
-        known = node.cache["complexity"]
-    return int(known)
+    return derived(node, "complexity", lambda part: min(10**6, 1 + sum(int(c.cache["complexity"]) for c in part.children)))
 
 
 def _fills(node: Node) -> bool:

@@ -53,11 +53,21 @@ class Edge:
         )
 
     def chain(self, row: int) -> Chain:
-        """The edge as one chain with rows at the given label."""
-        return entrywise_chain([self.turned(row)])
+        """The edge as one chain with rows at the given label; an entrywise product turns as a whole if that is shorter."""
+        turned = self.turned(row)
+        if row != self.row and len(turned.above) + len(turned.below) > 1:
+            if _transposes(turned) > _transposes(self.content):
+                return flip(entrywise_chain([self.content]))
+        return entrywise_chain([turned])
 
     def other(self, label: int) -> int:
         return self.column if label == self.row else self.row
+
+
+def _transposes(content: Quotient) -> int:
+    return sum(item.transposed for chain in content.above for item in chain) + sum(
+        isinstance(tree, ast.Transpose) for tree in content.below
+    )
 
 
 @dataclass(slots=True)
@@ -135,6 +145,8 @@ def read_network(
         content = Quotient((single(body, symmetric, turned, rank),), ()) if positive else Quotient((), (body,))
         if base.order == 1:
             network.vectors.setdefault(labels[0], []).append(content)
+        elif labels[0] == labels[1] and exponent == 1:
+            network.edges.append(Edge(labels[0], labels[1], content))
         elif labels[0] == labels[1]:
             diagonal = call("diag", tree)
             body = raised(diagonal, abs(exponent), entrywise=True)
@@ -266,9 +278,21 @@ def _close_scalars(network: Network) -> bool:
             chain = entrywise_chain(pieces) if pieces else single(call("ones", dimension(network.sizes[label])))
             network.above.append(ast.Index(chain_ast(chain), (dimension(unit.parameters[0]),)))
             return True
-        network.above.append(_inner(pieces, network.sizes[label]))
+        tree = _inner(pieces, network.sizes[label])
+        network.above.append(_as_mean(network, tree, network.sizes[label]))
         return True
     return False
+
+
+def _as_mean(network: Network, tree: ast.Ast, size: Dim) -> ast.Ast:
+    """``sum(x) / n`` is ``mean(x)`` when x has n entries."""
+    if not (isinstance(tree, ast.Call) and tree.func == "sum" and size.name is not None):
+        return tree
+    for divisor in network.below:
+        if isinstance(divisor, ast.Name) and divisor.id == size.name:
+            network.below.remove(divisor)
+            return call("mean", *tree.args)
+    return tree
 
 
 def _inner(pieces: Sequence[Quotient], size: Dim) -> ast.Ast:
@@ -401,16 +425,12 @@ def _close_cycles(network: Network) -> bool:
     for edge in network.edges:
         if edge.row == edge.column and edge.row in network.summed and not network.in_pairs(edge.row):
             label = edge.row
-            if len(network.at(label)) > 1:
-                network.edges.remove(edge)
-                network.add_vector(label, single(call("diag", chain_ast(edge.chain(label)))))
-                return True
             network.edges.remove(edge)
-            network.summed.discard(label)
-            hanging = network.take_vectors(label)
             chain = edge.chain(label)
-            if hanging is not None:
-                chain = (*single(call("diag", chain_ast(hanging)), True), *chain)
+            if network.at(label) or network.vectors.get(label) or label in network.units:
+                network.add_vector(label, single(call("diag", chain_ast(chain))))
+                return True
+            network.summed.discard(label)
             network.above.append(call("tr", chain_ast(best_cycle(chain))))
             return True
     return False
@@ -476,7 +496,7 @@ def _merge_parallel(network: Network) -> bool:
     for (low, high), edges in sorted(by_ends.items()):
         if len(edges) < 2 or low == high:
             continue
-        row = low if low < network.order else edges[0].row
+        row = low if low < network.order else _natural_row(edges, low, high)
         masks = [edge for edge in edges if edge.structure is not None and edge.structure.kind == "lower"]
         rest = [edge for edge in edges if edge not in masks]
         if masks and rest:
@@ -501,6 +521,12 @@ def _merge_parallel(network: Network) -> bool:
         network.edges.append(merged)
         return True
     return False
+
+
+def _natural_row(edges: Sequence[Edge], low: int, high: int) -> int:
+    """The end at which most of parallel edges have their rows untransposed."""
+    counts = {label: sum(_transposes(edge.turned(label)) for edge in edges) for label in (low, high)}
+    return low if counts[low] <= counts[high] else high
 
 
 def _read_pairs(network: Network) -> bool:

@@ -222,7 +222,14 @@ def with_scalars(
     simple = [tree for tree in below if isinstance(tree, ast.Name)]
     complicated = [tree for tree in below if not isinstance(tree, ast.Name)]
     has_body = body is not None
-    if simple and not complicated and (has_body or above):
+    plain_above = all(_is_plain(tree) for tree in above)
+    if not has_body and below and plain_above:
+        # N/(2 beta), 1/(3 cbrt(x)^2): a scalar with short factors is one fraction
+        if size.denominator != 1:
+            below = [integer(size.denominator), *below]
+        if size.numerator != 1 or not above:
+            front.append(integer(size.numerator))
+    elif simple and not complicated and (has_body or above):
         # 2/n X^T r, 1/(2 n) ||r||^2: a short divisor goes in front, with the number
         divisor: ast.Ast = simple[0]
         for tree in simple[1:]:
@@ -249,6 +256,13 @@ def with_scalars(
             divisor = times(divisor, other)
         tree = ast.Binary("/", tree, divisor)
     return sign, tree
+
+
+def _is_plain(tree: ast.Ast) -> bool:
+    """A name, a number or a power of one."""
+    if isinstance(tree, ast.Binary) and tree.op == "^":
+        tree = tree.left
+    return isinstance(tree, ast.Name | ast.Num | ast.Index)
 
 
 def _is_product(tree: ast.Ast) -> bool:

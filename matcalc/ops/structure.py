@@ -65,6 +65,20 @@ def named(kind: str) -> TypingRule:
     return rule
 
 
+def constant_tensor(kind: str, count: int) -> TypingRule:
+    """The rule of a constant tensor known by its kind and ``count`` sizes."""
+
+    def rule(context: Typing, types: Sequence[Type], options: Options) -> tuple[Type, Make]:
+        check_count(context, kind, types, 0)
+        sizes = sizes_of(options)
+        if len(sizes) != count:
+            context.fail(f"this tensor takes {count} sizes, not {len(sizes)}")
+        shape = Structure(kind, *sizes).shape
+        return kind_of(shape), lambda _nodes: Structure(kind, *(context.resolve(dim) for dim in sizes))
+
+    return rule
+
+
 STRUCTURE: tuple[Operation, ...] = (
     Operation(
         "I", "expression", "Identity matrix; its size is inferred unless given: I(n).", aliases=("eye",),
@@ -92,4 +106,18 @@ STRUCTURE: tuple[Operation, ...] = (
     ),
     Operation("pi", "expression", "The number pi.", typing=named("pi"), latex=r"\pi", gives=("positive",)),
     Operation("inf", "expression", "Infinity.", typing=named("inf"), latex=r"\infty", gives=("positive",)),
+    Operation(
+        "vec_tensor", "expression", "Tensor V of shape (m n, m, n) with vec(X)_r = V_rij X_ij: the derivative of vec.",
+        typing=constant_tensor("pair", 2), size_arguments="all", latex=r"\operatorname{vec\_tensor}",
+        gives=("nonnegative",),
+    ),
+    Operation(
+        "vech_tensor", "expression", "Tensor of shape (n (n+1)/2, n, n) with vech(X)_r = V_rij X_ij.",
+        typing=constant_tensor("halfpair", 1), size_arguments="all", latex=r"\operatorname{vech\_tensor}",
+        gives=("nonnegative",),
+    ),
+    Operation(
+        "levi_civita", "expression", "Sign of the permutation (i, j, k) of (1, 2, 3); cross(a, b)_i = E_ijk a_j b_k.",
+        typing=constant_tensor("levicivita", 0), size_arguments="all", latex=r"\varepsilon",
+    ),
 )

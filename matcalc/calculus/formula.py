@@ -1,0 +1,57 @@
+"""The derivative as a formula to read: differentiated term by term, each term presented, what the reader wrote kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..expr.build import add
+from ..expr.dims import Shape
+from ..expr.nodes import Exact, Node, Sum, Term, Variable
+from .derive import derivative
+from .present import present, sums_of
+from .simplify import simplify
+
+#: Sums with more terms than this are differentiated as a whole.
+LARGEST_TERMWISE_SUM = 12
+
+
+def differentiate(root: Node, wrt: Sequence[Variable]) -> Node:
+    """The derivative by one variable after another, in normal form: the node that is evaluated and differentiated on.
+
+    Parameters
+    ----------
+    root: the output.
+    wrt: the variables, in the order of the axes they append.
+    """
+    (node,) = simplify(root)
+    for variable in wrt:
+        (node,) = simplify(derivative(node, variable))
+    return node
+
+
+def formula(root: Node, wrt: Sequence[Variable]) -> Node:
+    """The derivative in the form in which it is printed; equal to `differentiate`.
+
+    The derivative of a sum is the sum of the derivatives of its terms, in that form: ``2 A^T (A x - b) + 2 c x`` for
+    a residual and a penalty.
+
+    Parameters
+    ----------
+    root: the output.
+    wrt: the variables, in the order of the axes they append; none to present the output itself.
+    """
+    (node,) = simplify(root)
+    written = sums_of(root) | sums_of(node)
+    terms = node.terms if isinstance(node, Sum) and 2 <= len(node.terms) <= LARGEST_TERMWISE_SUM else (Term(1, node),)
+    parts: list[tuple[Exact, Node]] = []
+    for coefficient, term in terms:
+        shown = present(add([(coefficient, differentiate(term, wrt))], _shape(root, wrt)), written)
+        parts += [(c, part) for c, part in shown.terms] if isinstance(shown, Sum) else [(1, shown)]
+    return add(parts, _shape(root, wrt), flatten=False)
+
+
+def _shape(root: Node, wrt: Sequence[Variable]) -> Shape:
+    shape = root.shape
+    for variable in wrt:
+        shape = shape + variable.shape
+    return shape

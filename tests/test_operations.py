@@ -16,7 +16,7 @@ from matcalc.calculus.derive import derivative
 from matcalc.errors import MatcalcError, NotDifferentiable, ShapeError, UnknownName, Unsupported, UsageError
 from matcalc.expr.build import add, einsum, number, ones, scale
 from matcalc.expr.dims import Dim
-from matcalc.expr.nodes import Call, Map, Node, Variable
+from matcalc.expr.nodes import Call, Map, Node, Variable, postorder
 from matcalc.expr.typed import SCALAR, Type
 from matcalc.lower import runtime, runtime_scipy
 from matcalc.ops.apply import call, map_, operation, typing_rule
@@ -447,6 +447,7 @@ SHARED = [
     ("norminf", {"core": 1}, np.array([-3.0, 3.0, 1.0]), np.array([-0.5, 0.5, 0])),
     ("norminf", {"core": 1}, np.zeros(3), np.zeros(3)),
     ("norm", {"core": 1}, np.zeros(3), np.zeros(3)),
+    ("std", {"core": 1}, np.ones(3), np.zeros(3)),
     ("norm", {"core": 2}, np.zeros((3, 3)), np.zeros((3, 3))),
     ("eigmax", {}, TIED, np.diag([0, 0.5, 0.5])),
     ("eigmin", {}, -TIED, np.diag([0, 0.5, 0.5])),
@@ -463,6 +464,28 @@ def test_the_gradient_of_least_norm_at_a_kink(name: str, parameters: dict[str, i
     x = Variable("x", (N,) * place.ndim)
     value = evaluate(derivative(call(name, x, **parameters), x), {"x": place})
     np.testing.assert_allclose(value, gradient, atol=1e-14)
+
+
+TRACES = [
+    ("expm", lambda a: scipy.linalg.expm(a).T, "expm"),
+    ("logm", lambda a: np.linalg.inv(a).T, "inv"),
+    ("sqrtm", lambda a: np.linalg.inv(scipy.linalg.sqrtm(a)).T / 2, "inv"),
+]
+
+
+@pytest.mark.parametrize(("name", "expected", "slope"), TRACES)
+def test_the_trace_of_a_matrix_function_has_its_slope(
+    name: str, expected: Callable[[Any], Any], slope: str
+) -> None:
+    """Higham, Functions of Matrices (2008), section 3: the gradient of ``tr f(A)`` is ``f'(A)^T``."""
+    X, c = Variable("X", (N, N)), Variable("c", ())
+    base = array("spd", (3, 3), generator(name)) + np.triu(np.ones((3, 3)), 1) / 4
+    gradient = derivative(einsum(",ii->", c, call(name, X)), X)
+    found = {node.op for node in postorder(gradient) if isinstance(node, Call)}
+    assert found <= {slope, name}
+    np.testing.assert_allclose(evaluate(gradient, {"X": base, "c": 3.0}), 3 * expected(base), rtol=1e-10)
+    plain = derivative(einsum("ii->", call(name, X)), X)
+    np.testing.assert_allclose(evaluate(plain, {"X": base}), expected(base), rtol=1e-10)
 
 
 # --- properties ----------------------------------------------------------------------------------

@@ -16,17 +16,19 @@ from ..expr.build import (
     einsum,
     is_symmetric,
     matmul,
+    number,
     ones,
     power,
     product,
     scale,
+    split_coefficient,
     subtract,
     trace,
     transpose,
     zeros,
 )
 from ..expr.dims import Dim
-from ..expr.nodes import Call, Node, Structure
+from ..expr.nodes import Call, Node, Product, Structure
 from ..expr.typed import SCALAR, Kind, Type, Typing, column, matrix
 from .record import Make, Operation, Options, TypingRule
 from .signature import apply_call
@@ -165,12 +167,36 @@ def frechet_differential(name: str) -> Callable[[Call, int, Node], Node]:
 
 
 def frechet_pullback(name: str) -> Callable[[Call, int, Node], Node]:
+    """The derivative at the transpose; for a trace the slope of the function: ``expm(A)^T`` for ``tr(expm(A))``."""
+
     def pullback(call: Call, position: int, adjoint: Node) -> Node:
         if position != 1:
             return NotImplemented  # type: ignore[no-any-return]
+        multiple = identity_multiple(adjoint)
+        if multiple is not None:
+            return times(multiple, transpose(calls(SLOPES[name], call.args[0])))
         return calls(name, transpose(call.args[0]), adjoint)
 
     return pullback
+
+
+SLOPES = {"expm_frechet": "expm", "logm_frechet": "inv"}
+
+
+def identity_multiple(node: Node) -> Node | None:
+    """The scalar whose multiple of the identity this is, else None."""
+    coefficient, inner = split_coefficient(node)
+    if node.order != 2:
+        return None
+    if inner == delta(node.shape[0]):
+        return number(coefficient)
+    if not isinstance(inner, Product) or list(inner.summed):
+        return None
+    identities = [factor for factor in inner.factors if factor.labels]
+    if [(factor.node, factor.labels) for factor in identities] != [(delta(node.shape[0]), (0, 1))]:
+        return None
+    scalars = [factor for factor in inner.factors if not factor.labels]
+    return scale(coefficient, product(scalars, ()))
 
 
 def sqrtm_differential(call: Call, _position: int, change: Node) -> Node:
@@ -190,6 +216,9 @@ def sylvester_pullback(call: Call, position: int, adjoint: Node) -> Node:
     if position != 2:
         return NotImplemented  # type: ignore[no-any-return]
     A, B, _ = call.args
+    multiple = identity_multiple(adjoint)
+    if multiple is not None and A == B:
+        return times(scale(HALF, multiple), transpose(calls("inv", A)))
     return calls("sylvester", transpose(A), transpose(B), adjoint)
 
 

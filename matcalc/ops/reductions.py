@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 
 from ..errors import NotDifferentiable
-from ..expr.build import add, einsum, elementwise, hadamard, permute, power, product, size, subtract
+from ..expr.build import add, einsum, elementwise, hadamard, permute, power, product, scale, size, subtract
 from ..expr.nodes import Call, Map, Node, Structure
 from ..expr.typed import SCALAR, Type, Typing
 from .record import Make, Operation, Options, TypingRule
@@ -211,18 +211,6 @@ def deviation(node: Node, core: int) -> Node:
     return subtract(node, stretch(mean(node, core), node))
 
 
-def variance(node: Node, core: int) -> Node:
-    """The mean of the squared deviation, divided by n."""
-    return mean(power(deviation(node, core), 2), core)
-
-
-def standard_deviation(node: Node, core: int) -> Node:
-    """The norm of the deviation over sqrt(n); as a norm it has a derivative where it is 0."""
-    names = tuple(range(node.order - core))
-    length = calls("norm", deviation(node, core), core)
-    return product([(length, 1, names), (entry_count(node, core), -HALF, ())], names)
-
-
 def cumulative(node: Node) -> Node:
     """The running sum along the last axis."""
     return einsum("ij,...j->...i", Structure("lower", node.shape[-1]), node)
@@ -254,6 +242,22 @@ def largest_differential(call: Call, _position: int, change: Node) -> Node:
     operand = call.args[0]
     mask = equals(elementwise("abs", operand), call)
     return shared(mask, hadamard(elementwise("sign", operand), change), core_of(call))
+
+
+def var_differential(call: Call, _position: int, change: Node) -> Node:
+    """``2/n <x - mean(x), d>``, for the deviations sum to 0."""
+    operand = call.args[0]
+    core = core_of(call)
+    along = inner(deviation(operand, core), change, core)
+    return scale(2, times(along, entry_count(operand, core), -1))
+
+
+def std_differential(call: Call, _position: int, change: Node) -> Node:
+    """The direction of the deviation over sqrt(n), which is 0 where all entries are equal."""
+    operand = call.args[0]
+    core = core_of(call)
+    along = inner(calls("normalize", deviation(operand, core), core), change, core)
+    return times(along, power(entry_count(operand, core), HALF), -1)
 
 
 def logsumexp_differential(call: Call, _position: int, change: Node) -> Node:
@@ -376,15 +380,6 @@ EXPRESSIONS: tuple[Operation, ...] = (
     ),
     Operation("mean", "expression", "Mean of the entries.", typing=reduction("mean", mean), options=AXIS),
     Operation(
-        "var", "expression", "Variance of the entries, divided by n.", typing=reduction("var", variance, _zero),
-        options=AXIS, gives=("nonnegative",),
-    ),
-    Operation(
-        "std", "expression", "Standard deviation of the entries, divided by n.",
-        typing=reduction("std", standard_deviation, _zero), options=AXIS, gives=("nonnegative",),
-        kink="0 where all entries are equal",
-    ),
-    Operation(
         "norm1", "expression", "Sum of the absolute entries.",
         typing=reduction("norm1", lambda node, core: total(elementwise("abs", node), core), _absolute), options=AXIS,
         gives=("nonnegative",), kink="0 at 0",
@@ -422,6 +417,16 @@ CALLS: tuple[Operation, ...] = (
         "min", "call", "Smallest entry; of several operands the smallest, entry by entry.", signature="(...)->()",
         parameters=CORE, options=AXIS, typing=extreme("min", "minimum"), differential=extreme_differential,
         numpy=over_axes("np.min"), latex=r"\min", kink="ties share",
+    ),
+    Operation(
+        "var", "call", "Variance of the entries, divided by n.", signature="(...)->()", parameters=CORE, options=AXIS,
+        typing=reduction("var", _of("var"), _zero), differential=var_differential, numpy=over_axes("np.var"),
+        gives=("nonnegative",), reference=ENTRYWISE_SUM,
+    ),
+    Operation(
+        "std", "call", "Standard deviation of the entries, divided by n.", signature="(...)->()", parameters=CORE,
+        options=AXIS, typing=reduction("std", _of("std"), _zero), differential=std_differential,
+        numpy=over_axes("np.std"), kink="0 where all entries are equal", gives=("nonnegative",),
     ),
     Operation(
         "logsumexp", "call", "Logarithm of the sum of the exponentials.", aliases=("lse",), signature="(...)->()",

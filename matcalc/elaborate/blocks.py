@@ -49,7 +49,7 @@ def _offsets(lengths: Sequence[Dim]) -> tuple[list[Dim], Dim]:
 
 def _stack(session: Session, parts: Sequence[Value], kind: str) -> Value:
     offsets, total = _offsets([_length(part) for part in parts])
-    type = column(total) if kind == "column" else row(total)
+    value_type = column(total) if kind == "column" else row(total)
     batch = joint_batch(parts)
 
     def make(nodes: Sequence[Node]) -> Node:
@@ -58,10 +58,10 @@ def _stack(session: Session, parts: Sequence[Value], kind: str) -> Value:
         for part, node, offset in zip(parts, nodes, offsets, strict=True):
             factors = [(node, 1, (*batch_labels(part.batch), *range(1, 1 + len(part.type.shape))))]
             _place(factors, part.type.shape and 1, 0, resolve(_length(part)), resolve(total), resolve(offset))
-            terms.append((1, _product(session, factors, batch, (0,), type)))
-        return build.add(terms, final_shape(session, batch, type), flatten=False)
+            terms.append((1, _product(session, factors, batch, (0,), value_type)))
+        return build.add(terms, final_shape(session, batch, value_type), flatten=False)
 
-    return Value(type, tuple(parts), make, batch, open=any(part.open for part in parts))
+    return Value(value_type, tuple(parts), make, batch, open=any(part.open for part in parts))
 
 
 def _place(
@@ -84,10 +84,10 @@ def _product(
     factors: list[tuple[Node, int, tuple[int, ...]]],
     batch: tuple[int, ...],
     core: tuple[int, ...],
-    type: Type,
+    value_type: Type,
 ) -> Node:
     out = (*batch_labels(batch), *core)
-    sizes = dict(zip(out, final_shape(session, batch, type), strict=True))
+    sizes = dict(zip(out, final_shape(session, batch, value_type), strict=True))
     return build.product(factors, out, sizes)
 
 
@@ -125,7 +125,7 @@ def _grid(site: Site, node: Block, rows: Sequence[Sequence[Value]]) -> Value:
                     session.doubt(DOUBT_SCALAR_IN_SUM, value)
     row_offsets, total_height = _offsets(tall)
     column_offsets, total_width = _offsets(wide)
-    type = matrix(total_height, total_width)
+    value_type = matrix(total_height, total_width)
     cells = [(i, j, value) for i, line in enumerate(rows) for j, value in enumerate(line) if value.number != 0]
     parts = tuple(value for _, _, value in cells)
     batch = joint_batch(parts)
@@ -139,10 +139,10 @@ def _grid(site: Site, node: Block, rows: Sequence[Sequence[Value]]) -> Value:
             factors: list[tuple[Node, int, tuple[int, ...]]] = [(part, 1, (*batch_labels(value.batch), *own))]
             _place(factors, 1 in own, 0, resolve(tall[i]), high, resolve(row_offsets[i]))
             _place(factors, 3 in own, 2, resolve(wide[j]), long, resolve(column_offsets[j]))
-            terms.append((1, _product(session, factors, batch, (0, 2), type)))
-        return build.add(terms, final_shape(session, batch, type), flatten=False)
+            terms.append((1, _product(session, factors, batch, (0, 2), value_type)))
+        return build.add(terms, final_shape(session, batch, value_type), flatten=False)
 
-    return Value(type, parts, make, batch, open=any(part.open for part in parts))
+    return Value(value_type, parts, make, batch, open=any(part.open for part in parts))
 
 
 def _sides(value: Value) -> tuple[Dim, Dim] | None:

@@ -75,6 +75,14 @@ class Dimensions:
             return True
         if not is_open(left) and not is_open(right):
             return False
+        a, b = left.name, right.name
+        if a is not None and b is not None:
+            # the common case, without arithmetic: two names, at least one a placeholder
+            bind_left = not b.startswith("?") or (a.startswith("?") and _rank(a) > _rank(b))
+            first = a if bind_left else b
+            self.bindings[first] = right if bind_left else left
+            self.trail.append(first)
+            return True
         difference = left - right
         solvable = _solvable(difference)
         if solvable is None:
@@ -206,13 +214,13 @@ class Session:
             return str(dim)
         return str(dim.substitute(self.open_names()))
 
-    def shape_text(self, type: Type) -> str:
+    def shape_text(self, value_type: Type) -> str:
         """``n×d``, ``n``, ``scalar``."""
-        if not type.shape:
+        if not value_type.shape:
             return "scalar"
-        sides = [self.dim_text(dim) for dim in type.shape]
+        sides = [self.dim_text(dim) for dim in value_type.shape]
         sides = [f"({side})" if " " in side and len(sides) > 1 else side for side in sides]
-        return "1×" + sides[0] if type.kind == "row" else "×".join(sides)
+        return "1×" + sides[0] if value_type.kind == "row" else "×".join(sides)
 
     def describe(self, node: Ast, value: Value) -> str:
         """``X (n×d)``."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ..errors import MatcalcError, ShapeError, UsageError
+from ..errors import MatcalcError, UsageError
 from ..expr.dims import Dim
 from ..expr.typed import SCALAR, Type
 from ..syntax.ast import Declare, Name, TypeExpr
 from ..syntax.parse import parse_declarations
-from .context import Origin, Session
+from .context import Session
 from .indices import place_of
 from .tree import nodes_of
 
@@ -41,14 +41,14 @@ class Symbol:
         return type_text(self.type, self.properties)
 
 
-def type_text(type: Type, properties: Iterable[str] = ()) -> str:
+def type_text(value_type: Type, properties: Iterable[str] = ()) -> str:
     """A type as one writes it in a declaration.
 
     >>> type_text(Type("matrix", (Dim.of("n"), Dim.of("n"))), ["symmetric"])
     'matrix(n, n) symmetric'
     """
-    word = {"scalar": "scalar", "column": "vector", "row": "vector"}.get(type.kind, type.kind)
-    shape = f"({', '.join(map(str, type.shape))})" if type.shape else ""
+    word = {"scalar": "scalar", "column": "vector", "row": "vector"}.get(value_type.kind, value_type.kind)
+    shape = f"({', '.join(map(str, value_type.shape))})" if value_type.shape else ""
     return " ".join([word + shape, *properties])
 
 
@@ -61,28 +61,28 @@ def outside_declarations(given: Mapping[str, str | TypeExpr]) -> dict[str, TypeE
     ParseError: when a name or a type cannot be read.
     """
     found: dict[str, TypeExpr] = {}
-    for name, type in given.items():
-        text = f"{name}: {type if isinstance(type, str) else 'scalar'}"
+    for name, value_type in given.items():
+        text = f"{name}: {value_type if isinstance(value_type, str) else 'scalar'}"
         declarations = parse_declarations(text)
         if len(declarations) != 1 or len(declarations[0].names) != 1:
             raise UsageError(f"the declaration of {name} is not a single type", hint='write {"x": "vector(n)"}')
         identifier = declarations[0].names[0].id
-        read = declarations[0].type if isinstance(type, str) else type
+        read = declarations[0].type if isinstance(value_type, str) else value_type
         if identifier in found and type_of_text(found[identifier]) != type_of_text(read):
             raise UsageError(f"{identifier} is declared twice, as two spellings of one name")
         found[identifier] = read
     return found
 
 
-def type_of_text(type: TypeExpr) -> str:
+def type_of_text(value_type: TypeExpr) -> str:
     """A comparable form of a written type."""
-    from_dims = [str(node) if not isinstance(node, Name) else node.id for node in nodes_of(type)]
-    return f"{type.kind}{from_dims}{sorted(type.properties)}"
+    from_dims = [str(node) if not isinstance(node, Name) else node.id for node in nodes_of(value_type)]
+    return f"{value_type.kind}{from_dims}{sorted(value_type.properties)}"
 
 
-def declared_dims(type: TypeExpr) -> list[str]:
+def declared_dims(value_type: TypeExpr) -> list[str]:
     """The names of sizes in a type, in order."""
-    return [node.id for node in nodes_of(type) if isinstance(node, Name)]
+    return [node.id for node in nodes_of(value_type) if isinstance(node, Name)]
 
 
 def read_type(session: Session, declared: TypeExpr, name: str, owner: Declare | None) -> Type:
@@ -108,17 +108,18 @@ def read_type(session: Session, declared: TypeExpr, name: str, owner: Declare | 
         dims = tuple(session.dimensions.fresh() for _ in range(wanted))
     if wanted is not None and len(dims) != wanted:
         sizes_text = {0: "no size", 1: "one size", 2: "two sizes"}[wanted]
-        site.fail(f"a {declared.kind} takes {sizes_text}, not {len(dims)}", "write vector(n), matrix(m, n) or tensor(o, c, h)")
+        hint = "write vector(n), matrix(m, n) or tensor(o, c, h)"
+        site.fail(f"a {declared.kind} takes {sizes_text}, not {len(dims)}", hint)
     if declared.kind == "tensor" and not dims:
         site.fail("a tensor needs its sizes", "write tensor(o, c, h, w)")
-    type = kind_of_order(dims)
-    wrong = [p for p in declared.properties if p in MATRIX_ONLY and type.kind != "matrix"]
+    value_type = kind_of_order(dims)
+    wrong = [p for p in declared.properties if p in MATRIX_ONLY and value_type.kind != "matrix"]
     if wrong:
         site.fail(f"{name} is a {declared.kind} and cannot be {wrong[0]}", f"{wrong[0]} is a property of matrices")
     square = [p for p in declared.properties if p in SQUARE]
     if square and not session.dimensions.unify(dims[0], dims[1]):
         site.fail(f"{name} is {square[0]} but not square: {dims[0]}×{dims[1]}", "write matrix(n, n)")
-    return type
+    return value_type
 
 
 def kind_of_order(dims: tuple[Dim, ...]) -> Type:

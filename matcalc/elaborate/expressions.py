@@ -6,8 +6,7 @@ on a list, so that nesting costs no recursion.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from types import MappingProxyType
@@ -16,37 +15,62 @@ from typing import Any
 from ..errors import MatcalcError, ShapeError, UnknownName, Unsupported, UsageError
 from ..expr import build
 from ..expr.dims import Dim
-from ..expr.nodes import Node, Structure, Variable
-from ..expr.typed import SCALAR, Type, column, matrix
+from ..expr.nodes import Node, Structure
+from ..expr.typed import SCALAR, Type, column
 from ..ops.apply import typing_rule
 from ..ops.record import Operation
 from ..ops.registry import FAMILIES, OPERATIONS
 from ..syntax.ast import (
-    Add, Ast, Bars, Binary, Block, Call, Define, Index, IndexSum, Name, Norm, Num, Range, Str, Transpose,
+    Add,
+    Ast,
+    Bars,
+    Binary,
+    Block,
+    Call,
+    Define,
+    Index,
+    IndexSum,
+    Name,
+    Norm,
+    Num,
+    Range,
+    Str,
+    Transpose,
 )  # fmt: skip
 from . import operators
 from .blocks import block
 from .context import Origin, Session
 from .declare import kind_of_order
 from .indices import (
-    WHOLE, Item, Place, Stretch, access, bind, mask, masked, pack, place_of, product_over, selection, sum_over, unpack,
+    WHOLE,
+    Item,
+    Place,
+    Stretch,
+    access,
+    bind,
+    mask,
+    masked,
+    pack,
+    place_of,
+    product_over,
+    selection,
+    sum_over,
+    unpack,
 )  # fmt: skip
-from .infer import Hints
-from .operators import alike, contract, entrywise, number, range_of_index
+from .names import EMPTY, Resolver, Scope
+from .operators import alike, contract, entrywise, number
 from .values import IndexVariable, Value
 
 Visit = Generator[Any, Any, Any]
 
 MAX_FUNCTION_DEPTH = 200
 ARRAY_FUNCTIONS = frozenset(record.name for family in ("reductions", "linear algebra") for record in FAMILIES[family])
-CONSTANTS = ("pi", "inf", "e")
-NORMS: Mapping[str, str] = MappingProxyType({"": "norm", "2": "norm", "F": "norm", "1": "norm1", "inf": "norminf", "*": "nuclear"})
-PREFIX_FUNCTIONS = (
-    "log", "ln", "exp", "sin", "cos", "tan", "sum", "tr", "Tr", "det", "sqrt", "abs", "mean", "max", "min", "norm", "inv",
-    "diag", "vec", "tanh", "sinh", "cosh", "sigmoid", "relu", "logdet", "trace",
-)  # fmt: skip
-WORDS = frozenset({"cost", "tank", "mint", "since", "sine", "trx"})
-
+MATRIX_NORMS: Mapping[str, str] = MappingProxyType(
+    {"": "the Frobenius norm", "1": "the sum of absolute entries", "inf": "the largest absolute entry"}
+)
+NORMS: Mapping[str, str] = MappingProxyType(
+    {"": "norm", "2": "norm", "F": "norm", "1": "norm1", "inf": "norminf", "*": "nuclear"}
+)
 
 def run(visit: Visit) -> Any:
     """Drive a visit to its value; the stack is a list."""
@@ -70,180 +94,21 @@ def run(visit: Visit) -> Any:
     return value
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """What names mean inside a function body or a sum, beside what they mean in the program."""
-
-    parameters: Mapping[str, Value] = field(default_factory=dict)
-    indices: Mapping[str, IndexVariable] = field(default_factory=dict)
-
-    def under(self, indices: Iterable[IndexVariable]) -> Scope:
-        return Scope(self.parameters, {**self.indices, **{index.name: index for index in indices}})
-
-
-EMPTY = Scope()
-
-
-@dataclass(slots=True)
-class Names:
-    """What is known of names at this point of the program.
-
-    Parameters
-    ----------
-    assigned: named intermediates, so far.
-    declared: types and properties by name.
-    sizes: the names of sizes.
-    integers: names that were assigned a whole number, which may stand in bounds.
-    functions: functions defined so far.
-    """
-
-    assigned: dict[str, Value] = field(default_factory=dict)
-    declared: dict[str, tuple[Type, tuple[str, ...]]] = field(default_factory=dict)
-    sizes: dict[str, Dim] = field(default_factory=dict)
-    integers: dict[str, Dim] = field(default_factory=dict)
-    functions: dict[str, Define] = field(default_factory=dict)
-
-
 @dataclass(slots=True)
 class Visitor:
     """Types expressions within one attempt."""
 
     session: Session
-    names: Names
-    hints: Hints
+    resolver: Resolver
     active: list[str] = field(default_factory=list)
     applied: dict[tuple[str, int, tuple[int, ...]], tuple[Value, list[Value]]] = field(default_factory=dict)
-
-    # --- names -----------------------------------------------------------------------------------
-
-    def known(self, name: str, scope: Scope) -> Value | None:
-        """The value of a name that was declared, assigned or bound."""
-        index = scope.indices.get(name)
-        if index is not None:
-            return range_of_index(self.session, index.place)
-        value = scope.parameters.get(name) or self.names.assigned.get(name)
-        if value is not None:
-            return value
-        if name in self.names.declared:
-            return self.variable(name)
-        size = self.names.sizes.get(name)
-        return None if size is None else operators.count(self.session, size)
-
-    def variable(self, name: str) -> Value:
-        """The value of a variable; an undeclared one has the kind that this attempt chose."""
-        found = self.session.variables.get(name)
-        if found is not None:
-            return found
-        session = self.session
-        declared = self.names.declared.get(name)
-        if declared is not None:
-            type, properties = declared
-        else:
-            kind = session.kinds.get(name) or self.hints.kind(name)
-            count = {"scalar": 0, "column": 1, "matrix": 2}[kind]
-            type, properties = kind_of_order(tuple(session.dimensions.fresh() for _ in range(count))), ()
-
-        def make(nodes: Sequence[Node]) -> Node:
-            return Variable(name, tuple(map(session.dimensions.resolve, type.shape)), properties)
-
-        undeclared = None if declared is not None else name
-        value = Value(type, (), make, bare=True, open=declared is None, undeclared=undeclared)
-        session.variables[name] = value
-        return value
-
-    def name(self, node: Name, scope: Scope) -> Value:
-        """The value of a name."""
-        name = node.id
-        value = self.known(name, scope)
-        if value is not None:
-            return value
-        constant = self.constant(node)
-        if constant is not None:
-            return constant
-        items = self.subscript(name, scope)
-        if items is not None:
-            base = name.rpartition("_")[0]
-            return access(self.session.at(node), self.known(base, scope) or self.variable(base), items, base)
-        self.refuse_misspelling(node, scope)
-        return self.variable(name)
-
-    def constant(self, node: Name) -> Value | None:
-        """``pi``, ``e``, ``inf``, ``I`` and ``ones`` without arguments."""
-        session = self.session
-        if node.id in CONSTANTS:
-            return Value(SCALAR, (), lambda nodes: Structure(node.id), count=True)
-        if node.id == "I":
-            side = session.dimensions.fresh(Origin("I", node.span, "write I(n)"))
-            return Value(matrix(side, side), (), lambda nodes: build.delta(session.dimensions.resolve(side)))
-        if node.id in ("ones", "zeros"):
-            return self.filled(node, number(int(node.id == "ones")), 1, node.id)
-        return None
-
-    def filled(self, node: Ast, entry: Value, order: int, what: str) -> Value:
-        """An array with all entries equal, its size to follow from the context."""
-        hint = "write ones(n)" if order == 1 else "write ones(m, n)"
-        dims = tuple(self.session.dimensions.fresh(Origin(what, node.span, hint)) for _ in range(order))
-        return contract(self.session, [(entry, 1, ())], tuple(range(order)), kind_of_order(dims))
-
-    def subscript(self, name: str, scope: Scope) -> list[Item] | None:
-        """The positions that ``x_i``, ``A_ij``, ``x_1`` stand for, when they are elements."""
-        base, _, below = name.rpartition("_")
-        if not base:
-            return None
-        known = self.order_of(base, scope)
-        if below in scope.indices:
-            return None if known is None and base in OPERATIONS else [Place(scope.indices[below], Dim.of(0))]
-        if len(below) > 1 and all(letter in scope.indices for letter in below) and known != 1:
-            return [Place(scope.indices[letter], Dim.of(0)) for letter in below]
-        if known is None or known == 0:
-            return None
-        if below.isdigit() and below.isascii():
-            digits = list(below) if len(below) == known else [below]
-            return [Place(None, Dim.of(int(digit))) for digit in digits]
-        sizes = self.sizes()
-        return [Place(None, sizes[below])] if below in sizes else None
-
-    def order_of(self, name: str, scope: Scope) -> int | None:
-        """The number of axes of a known name."""
-        value = scope.parameters.get(name) or self.names.assigned.get(name)
-        if value is not None:
-            return len(value.type.shape)
-        declared = self.names.declared.get(name)
-        return None if declared is None else len(declared[0].shape)
-
-    def sizes(self) -> dict[str, Dim]:
-        """Names that may stand in bounds and as sizes."""
-        return {**self.names.sizes, **self.names.integers} if self.names.integers else self.names.sizes
-
-    def refuse_misspelling(self, node: Name, scope: Scope) -> None:
-        """Function names used as variables, ``logx``, ``xTAx``, an index that is not bound."""
-        name = node.id
-        refuse = self.session.at(node).refuse
-        if name in OPERATIONS or name in self.names.functions:
-            refuse(UnknownName(f"{name} is a function and needs its argument in brackets", hint=f"write {name}(x)"))
-        for prefix in PREFIX_FUNCTIONS:
-            rest = name[len(prefix) :]
-            if name.startswith(prefix) and re.fullmatch(r"[A-Zxyzwuvabpq](_?\d+)?", rest) and name not in WORDS:
-                refuse(UnknownName(f"the name {name} is not known", hint=f"write {prefix}({rest})"))
-        product = re.fullmatch(r"([a-z])T([A-Za-z])([a-z]?)", name)
-        if product is not None:
-            spaced = " ".join(part for part in product.groups()[1:] if part)
-            refuse(UnknownName(f"the name {name} is not known", hint=f"write {product[1]}^T {spaced}"))
-        base, _, below = name.rpartition("_")
-        if base and below in ("i", "j") and self.order_of(base, scope):
-            refuse(
-                UnknownName(
-                    f"the index {below} of {name} is not bound",
-                    hint=f"write sum_{{{below}}} {name}, or define an array entry by entry: p_{below} = {name}",
-                )
-            )
 
     # --- expressions -----------------------------------------------------------------------------
 
     def leaf(self, node: Ast, scope: Scope) -> Value | None:
         """The value of a name or a number, without a visit."""
         if isinstance(node, Name):
-            return self.name(node, scope)
+            return self.resolver.name(node, scope)
         return number(build.exact(node.value)) if isinstance(node, Num) else None
 
     def expression(self, node: Ast, scope: Scope) -> Visit:
@@ -256,16 +121,16 @@ class Visitor:
                 signed: list[tuple[int, Value]] = []
                 for sign, term in terms:
                     signed.append((sign, self.leaf(term, scope) or (yield self.expression(term, scope))))
-                return operators.add(session, node, signed, [term for _, term in terms])
-            case Binary("^" | ".^", Name("e"), right) if self.known("e", scope) is None:
+                return operators.add(session, signed, [term for _, term in terms])
+            case Binary("^" | ".^", Name("e"), right) if self.resolver.known("e", scope) is None:
                 exponent = yield self.expression(right, scope)
                 return self.operation(node, OPERATIONS["exp"], [exponent], [right])
-            case Binary("^", left, Name("T")) if self.known("T", scope) is None:
+            case Binary("^", left, Name("T")) if self.resolver.known("T", scope) is None:
                 value = yield self.expression(left, scope)
                 return operators.transpose(session, node, value, left)
             case Binary("kron", left, right):
                 pair = [(yield self.expression(left, scope)), (yield self.expression(right, scope))]
-                operators.note_reading(session, node, pair[0], pair[1])
+                operators.note_reading(session, node, pair[1])
                 return self.operation(node, OPERATIONS["kron"], pair, [left, right])
             case Binary(_, left, right):
                 first = self.leaf(left, scope) or (yield self.expression(left, scope))
@@ -294,7 +159,7 @@ class Visitor:
                         cells[-1].append((yield self.expression(cell, scope)))
                 return block(session, node, cells)
             case Str():
-                session.at(node).fail("quoted text has no value here", 'it is the first argument of einsum("ij,j->i", A, x)')
+                session.at(node).fail("quoted text has no value here", 'only einsum("ij,j->i", A, x) takes it')
             case Range():
                 session.at(node).fail("a range stands only inside an index", "write x[1:3]")
         raise Unsupported(f"{type(node).__name__} is not an expression", span=node.span)
@@ -311,16 +176,16 @@ class Visitor:
                 name = "spectral"
                 self.session.at(node).note(f"{text} is the largest singular value; ||X||_F is the Frobenius norm")
             elif kind in ("", "1", "inf"):
-                meaning = {"": "the Frobenius norm", "1": "the sum of absolute entries", "inf": "the largest absolute entry"}
-                self.session.at(node).note(f"{text} of a matrix is {meaning[kind]}")
+                self.session.at(node).note(f"{text} of a matrix is {MATRIX_NORMS[kind]}")
         elif kind == "*":
             name = "norm"
         return self.operation(node, OPERATIONS[name], [value], [node.arg], quiet=True)
 
     def bars(self, node: Bars, value: Value) -> Value:
         """``|x|``: the absolute value, of a square matrix its determinant."""
-        if value.type.kind == "matrix" and self.session.dimensions.unify(*value.type.shape, node.span):
-            self.session.at(node).note(f"{self.session.text(node) or '|A|'} is the determinant; write abs(A) for absolute entries")
+        if value.type.kind == "matrix" and self.session.dimensions.unify(value.type.shape[0], value.type.shape[1]):
+            text = self.session.text(node) or "|A|"
+            self.session.at(node).note(f"{text} is the determinant; write abs(A) for absolute entries")
             return self.operation(node, OPERATIONS["det"], [value], [node.arg])
         return self.operation(node, OPERATIONS["abs"], [value], [node.arg])
 
@@ -329,9 +194,9 @@ class Visitor:
     def call(self, node: Call, scope: Scope) -> Visit:
         """A function applied to arguments, or a known name in front of a bracket."""
         name = node.func
-        if name in self.names.functions:
+        if name in self.resolver.table.functions:
             return (yield self.user_function(node, scope))
-        value = self.known(name, scope) or self.indexed_name(node, scope)
+        value = self.resolver.known(name, scope) or self.indexed_name(node, scope)
         if value is not None:
             return (yield self.bracket_product(node, value, scope))
         if name == "einsum":
@@ -340,7 +205,7 @@ class Visitor:
             entry = yield self.expression(node.args[0], scope)
             if not entry.is_scalar:
                 self.session.at(node, entry).fail(f"{name}(…) repeats a scalar, not an array", f"write {name}(1)")
-            return self.filled(node, entry, 1 if name == "vector" else 2, self.session.text(node) or name)
+            return self.resolver.filled(node, entry, 1 if name == "vector" else 2, self.session.text(node) or name)
         if name == "e" and len(node.args) == 2:
             return self.unit_vector(node, scope)
         record = OPERATIONS.get(name)
@@ -352,10 +217,10 @@ class Visitor:
         """``x_i(a + b)``: an element in front of a bracket."""
         if node.func in OPERATIONS:
             return None
-        items = self.subscript(node.func, scope)
+        items = self.resolver.subscript(node.func, scope)
         if items is None:
             return None
-        return self.name(Name(node.func, span=node.func_span), scope)
+        return self.resolver.name(Name(node.func, span=node.func_span), scope)
 
     def bracket_product(self, node: Call, value: Value, scope: Scope) -> Visit:
         """``a(b + c)`` with a known name is a product."""
@@ -369,13 +234,14 @@ class Visitor:
 
     def unknown_function(self, node: Call) -> MatcalcError:
         """The error for a name that is no function, with the nearest one that is."""
-        candidates = [*OPERATIONS, *self.names.functions, "einsum"]
+        candidates = [*OPERATIONS, *self.resolver.table.functions, "einsum"]
         close = get_close_matches(node.func, sorted(candidates), 1, 0.6)
         if not close:
             lower = {name.lower(): name for name in sorted(candidates)}
             close = [lower[node.func.lower()]] if node.func.lower() in lower else []
         hint = f"did you mean {close[0]}?" if close else f"for a product leave a space or write {node.func} * (…)"
-        return UnknownName(f"there is no function {node.func}", span=node.func_span if node.func_span.end else node.span, hint=hint)
+        span = node.func_span if node.func_span.end else node.span
+        return UnknownName(f"there is no function {node.func}", span=span, hint=hint)
 
     def known_function(self, node: Call, record: Operation, scope: Scope) -> Visit:
         """A function of the registry."""
@@ -388,9 +254,8 @@ class Visitor:
         for key, argument in node.kwargs:
             if key not in record.options:
                 known = ", ".join(f"{option}=" for option in record.options)
-                self.session.at(argument).refuse(
-                    UsageError(f"{node.func} has no option {key}", hint=f"it has: {known}" if known else "it takes no options")
-                )
+                hint = f"it has: {known}" if known else "it takes no options"
+                self.session.at(argument).refuse(UsageError(f"{node.func} has no option {key}", hint=hint))
             options[key] = yield self.option(argument, scope)
         values: list[Value] = []
         nodes: list[Ast] = []
@@ -409,13 +274,15 @@ class Visitor:
         """``tr(X^k)`` with a symbolic k has a derivative that X^k has not."""
         if "tracepow" not in OPERATIONS or not isinstance(argument, Binary) or argument.op != "^":
             return None
-        if value.type.kind != "matrix" or len(value.operands) != 2 or value.operands[1].number is not None:
+        if value.type.kind != "matrix" or len(value.operands) != 2:
+            return None
+        if value.operands[1].is_array or value.operands[1].number is not None:
             return None
         return self.operation(node, OPERATIONS["tracepow"], list(value.operands), [argument.left, argument.right])
 
     def size(self, node: Ast, scope: Scope) -> Dim:
         """An argument that is a size."""
-        place = place_of(self.session, node, self.sizes(), dict(scope.indices))
+        place = place_of(self.session, node, self.resolver.sizes(), dict(scope.indices))
         if place.index is not None:
             self.session.at(node).refuse(Unsupported("a size that depends on an index"))
         return place.offset
@@ -424,7 +291,7 @@ class Visitor:
         """The value of a keyword argument: a number, a word or quoted text."""
         if isinstance(node, Str):
             return node.value
-        if isinstance(node, Name) and self.known(node.id, scope) is None:
+        if isinstance(node, Name) and self.resolver.known(node.id, scope) is None:
             return node.id
         value = yield self.expression(node, scope)
         if value.number is None:
@@ -451,14 +318,14 @@ class Visitor:
         types = [Type(value.type.kind, tuple(map(session.dimensions.resolve, value.type.shape))) for value in values]
         before = dict(session.notes)
         try:
-            type, make = typing_rule(record)(site, types, dict(record.options) if options is None else options)
+            value_type, make = typing_rule(record)(site, types, dict(record.options) if options is None else options)
         except ShapeError as error:
             self.explain(error, nodes, values)
             raise
         if quiet:
             session.notes.clear()
             session.notes.update(before)
-        result = alike(session, values, type, make)
+        result = alike(session, values, value_type, make)
         if record.kind == "expression" and not values:
             result.open = False
         return result
@@ -481,7 +348,7 @@ class Visitor:
         spec = node.args[0].value.replace(" ", "")
         values: list[Value] = []
         for argument in node.args[1:]:
-            values.append((yield self.expression(argument, scope)))
+            values.append((yield self.expression(argument, scope)))  # noqa: PERF401 (a visit cannot be in a list)
         site = session.at(node, *values)
         left, arrow, out = spec.partition("->")
         inputs = left.split(",")
@@ -501,9 +368,8 @@ class Visitor:
             for letter, dim in zip(text, value.type.shape, strict=True):
                 known = sizes.setdefault(letter, dim)
                 if not session.dimensions.unify(known, dim, argument.span):
-                    site.fail(
-                        f"the index {letter} of einsum has the sizes {session.dim_text(known)} and {session.dim_text(dim)}"
-                    )
+                    shown = f"{session.dim_text(known)} and {session.dim_text(dim)}"
+                    site.fail(f"the index {letter} of einsum has the sizes {shown}")
         if len(set(out)) < len(out) or not set(out) <= set(sizes):
             site.fail(f'the output "{out}" of einsum must hold distinct letters of its operands')
         parts = [(value, 1, tuple(map(ord, text))) for value, text in zip(values, inputs, strict=True)]
@@ -512,20 +378,18 @@ class Visitor:
     def unit_vector(self, node: Call, scope: Scope) -> Value:
         """``e(i, n)``."""
         session = self.session
-        place = place_of(session, node.args[0], self.sizes(), dict(scope.indices))
+        place = place_of(session, node.args[0], self.resolver.sizes(), dict(scope.indices))
         size = self.size(node.args[1], scope)
         known = (place.offset.constant, size.constant)
         index = place.index
         if index is None:
             if known[0] is not None and (known[0] < 1 or (known[1] is not None and known[0] > known[1])):
-                session.at(node).fail(f"position {known[0]} is not in a vector of length {size}", "positions count from 1")
-            return Value(
-                column(size),
-                (),
-                lambda nodes: Structure("unit", session.dimensions.resolve(place.offset), session.dimensions.resolve(size)),
-            )
+                message = f"position {known[0]} is not in a vector of length {size}"
+                session.at(node).fail(message, "positions count from 1")
+            resolve = session.dimensions.resolve
+            return Value(column(size), (), lambda _: Structure("unit", resolve(place.offset), resolve(size)))
 
-        def make(nodes: Sequence[Node]) -> Node:
+        def make(_nodes: Sequence[Node]) -> Node:
             resolve = session.dimensions.resolve
             start = resolve(index.first + place.offset)
             return selection(resolve(index.size), resolve(size), start - 1)
@@ -535,8 +399,8 @@ class Visitor:
     # --- functions of the user -------------------------------------------------------------------
 
     def user_function(self, node: Call, scope: Scope) -> Visit:
-        """A function defined in the program: its body with the arguments put in, entry by entry where that is needed."""
-        definition = self.names.functions[node.func]
+        """A function of the program: its body with the arguments put in, entry by entry where that is needed."""
+        definition = self.resolver.table.functions[node.func]
         site = self.session.at(node)
         if node.func in self.active:
             site.refuse(Unsupported(f"the function {node.func} is defined by itself", hint="write the recursion out"))
@@ -549,7 +413,7 @@ class Visitor:
             site.fail(f"{node.func} takes {wanted}, not {given}", f"it is defined as {node.func}({', '.join(names)})")
         values: list[Value] = []
         for argument in node.args:
-            values.append((yield self.expression(argument, scope)))
+            values.append((yield self.expression(argument, scope)))  # noqa: PERF401 (a visit cannot be in a list)
         key = (node.func, id(definition), tuple(map(id, values)))
         cached = self.applied.get(key)
         if cached is not None:
@@ -609,15 +473,16 @@ class Visitor:
         if node.subscript and isinstance(base_node, Name) and isinstance(only, Name | Num):
             text = only.id if isinstance(only, Name) else str(only.value)
             name = f"{base_node.id}_{text}"
-            known = self.known(base_node.id, scope)
-            whole = self.known(name, scope)
+            known = self.resolver.known(base_node.id, scope)
+            whole = self.resolver.known(name, scope)
             if whole is not None:
                 return whole
             splits = isinstance(only, Name) and len(text) > 1 and all(letter in scope.indices for letter in text)
             if isinstance(only, Num) and known is None:
-                return self.name(Name(name, span=node.span), scope)
-            if isinstance(only, Name) and not splits and text not in scope.indices and text not in self.sizes():
-                return self.name(Name(name, span=node.span), scope)
+                return self.resolver.name(Name(name, span=node.span), scope)
+            placed = splits or text in scope.indices or text in self.resolver.sizes()
+            if isinstance(only, Name) and not placed:
+                return self.resolver.name(Name(name, span=node.span), scope)
         base = self.leaf(base_node, scope) or (yield self.expression(base_node, scope))
         what = self.session.text(base_node) or "the array"
         items: list[Item] = []
@@ -634,7 +499,7 @@ class Visitor:
         return access(self.session.at(node, base), base, items, what)
 
     def item(self, node: Ast, scope: Scope) -> Item:
-        sizes = self.sizes()
+        sizes = self.resolver.sizes()
         indices = dict(scope.indices)
         if not isinstance(node, Range):
             if isinstance(node, Name) and self.is_array_name(node.id, scope):
@@ -646,7 +511,7 @@ class Visitor:
             return WHOLE
         if node.start is None or node.stop is None:
             self.session.at(node).fail("a range needs both ends or none", "write 1:k or k:n")
-        first, last = place_of(self.session, node.start, sizes, indices), place_of(self.session, node.stop, sizes, indices)
+        first, last = (place_of(self.session, end, sizes, indices) for end in (node.start, node.stop))
         if first.index is not None or last.index is not None:
             self.session.at(node).refuse(Unsupported("a range whose length depends on an index"))
         length = (last.offset - first.offset + 1).constant
@@ -655,14 +520,16 @@ class Visitor:
         return Stretch(first.offset, last.offset)
 
     def is_array_name(self, name: str, scope: Scope) -> bool:
-        return name not in scope.indices and self.order_of(name, scope) is not None and name not in self.sizes()
+        if name in scope.indices or name in self.resolver.sizes():
+            return False
+        return self.resolver.order_of(name, scope) is not None
 
     def index_sum(self, node: IndexSum, scope: Scope) -> Visit:
         """``sum_{i=1}^{N} …`` and ``prod``."""
         session = self.session
         site = session.at(node)
         for name in node.indices:
-            if name in OPERATIONS and name not in ("e",):
+            if name in OPERATIONS and name != "e":
                 site.fail(f"{name} is a function and cannot be an index")
         variables: list[IndexVariable] = []
         masks: list[Value] = []
@@ -673,14 +540,14 @@ class Visitor:
                 if bound is None:
                     bounds.append(None)
                     continue
-                if isinstance(bound, Name) and bound.id in self.names.declared:
+                if isinstance(bound, Name) and bound.id in self.resolver.table.declared:
                     session.at(bound).refuse(
                         ShapeError(
                             f"the bound {bound.id} is declared as a variable",
                             hint=f"a bound is a size: leave out the declaration of {bound.id}",
                         )
                     )
-                bounds.append(place_of(session, bound, self.sizes(), dict(inner.indices)))
+                bounds.append(place_of(session, bound, self.resolver.sizes(), dict(inner.indices)))
             variable, dependent = bind(site, name, bounds[0], bounds[1])
             masks.extend(mask(session, variable, relation, place) for relation, place in dependent)
             variables.append(variable)
@@ -697,7 +564,7 @@ class Visitor:
         session = self.session
         variables = []
         for name in indices:
-            origin = Origin(f"the index {name}", span_of.span, f"let it run over an axis, or write {name} as a sum's index")
+            origin = Origin(f"the index {name}", span_of.span, "let it run over the axis of an array")
             variables.append(session.index(name, Dim.of(1), session.dimensions.fresh(origin), span_of.span))
         body = yield self.expression(node, EMPTY.under(variables))
         shape = tuple(index.size for index in variables) + body.type.shape

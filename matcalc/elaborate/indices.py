@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..errors import ShapeError, UnknownName, Unsupported
+from ..errors import UnknownName, Unsupported
 from ..expr import build
 from ..expr.dims import Dim
 from ..expr.nodes import Map, Node, Product, Structure, postorder
 from ..expr.typed import SCALAR, Type, column, row
 from ..ops.apply import call
-from ..syntax.ast import Add, Ast, Binary, Name, Num, Range
+from ..syntax.ast import Add, Ast, Binary, Call, Name, Num
 from .context import Access, Origin, Session, Site, is_open
-from .operators import batch_labels, constant, contract, entrywise, final_shape, stretch
+from .operators import batch_labels, constant, contract, entrywise, final_shape
 from .values import BATCH, IndexVariable, Value
 
 
@@ -56,7 +56,8 @@ def place_of(session: Session, node: Ast, sizes: dict[str, Dim], indices: dict[s
         match part:
             case Num(value):
                 if value.denominator != 1:
-                    session.at(part).fail(f"{session.text(part) or value} is not an integer", "sizes and indices are integers")
+                    message = f"{session.text(part) or value} is not an integer"
+                    session.at(part).fail(message, "sizes and indices are integers")
                 done[id(part)] = ({}, Dim.of(value))
             case Name(name):
                 if name in indices:
@@ -87,6 +88,11 @@ def place_of(session: Session, node: Ast, sizes: dict[str, Dim], indices: dict[s
                 stack.extend([(left, False), (right, False)])
             case Binary(op, left, right):
                 done[id(part)] = _combine(session, part, op, done[id(left)], done[id(right)])
+            case Call(func, (arg,), ()) if func in sizes and not ready:
+                # n(n + 1) without a blank is a product
+                stack.extend([(part, True), (arg, False)])
+            case Call(func, (arg,)) if func in sizes:
+                done[id(part)] = _combine(session, part, "*", ({}, sizes[func]), done[id(arg)])
             case _:
                 _not_affine(session, part)
     coefficients, rest = done[id(node)]
@@ -139,11 +145,11 @@ def access(site: Site, base: Value, items: Sequence[Item], what: str) -> Value:
     padded = [*items, *[WHOLE] * (len(shape) - len(items))]
     kept: list[Dim] = []
     places = set(base.batch)
-    for axis, (item, size) in enumerate(zip(padded, shape, strict=True)):
+    for item, size in zip(padded, shape, strict=True):
         if isinstance(item, Place):
             if item.index is not None:
                 places.add(item.index.place)
-            _record(session, size, item, what, axis, site)
+            _record(session, size, item, what, site)
             continue
         if item.first is None or item.last is None:
             kept.append(size)
@@ -151,12 +157,12 @@ def access(site: Site, base: Value, items: Sequence[Item], what: str) -> Value:
         kept.append(item.last - item.first + 1)
         session.accesses.append(Access(size, item.first, item.last, True, what, "", site.span))
     batch = tuple(sorted(places))
-    type = _part_type(kind, padded, kept, whole_rest=len(items) < len(shape))
+    value_type = _part_type(kind, padded, kept, whole_rest=len(items) < len(shape))
 
     def make(nodes: Sequence[Node]) -> Node:
-        return _part(session, nodes[0], base, padded, batch, type)
+        return _part(session, nodes[0], base, padded, batch, value_type)
 
-    return Value(type, (base,), make, batch, bare=base.bare, open=base.open)
+    return Value(value_type, (base,), make, batch, bare=base.bare, open=base.open)
 
 
 def _part_type(kind: str, items: Sequence[Item], kept: Sequence[Dim], whole_rest: bool) -> Type:
@@ -172,7 +178,7 @@ def _part_type(kind: str, items: Sequence[Item], kept: Sequence[Dim], whole_rest
     return Type("matrix" if len(kept) == 2 else "tensor", tuple(kept))
 
 
-def _record(session: Session, size: Dim, item: Place, what: str, axis: int, site: Site) -> None:
+def _record(session: Session, size: Dim, item: Place, what: str, site: Site) -> None:
     if item.index is None:
         session.accesses.append(Access(size, item.offset, item.offset, True, what, "", site.span))
         return
@@ -189,7 +195,7 @@ def selection(count: Dim, size: Dim, offset: Dim) -> Node:
 
 
 def _part(
-    session: Session, node: Node, base: Value, items: Sequence[Item], batch: tuple[int, ...], type: Type
+    session: Session, node: Node, base: Value, items: Sequence[Item], batch: tuple[int, ...], value_type: Type
 ) -> Node:
     resolve = session.dimensions.resolve
     labels: list[int] = []
@@ -216,7 +222,7 @@ def _part(
                 extra.append((selection(run, size, start - 1), 1, (item.index.label, label)))
         labels.append(label)
     result = (*batch_labels(batch), *out)
-    sizes = dict(zip(result, final_shape(session, batch, type), strict=True))
+    sizes = dict(zip(result, final_shape(session, batch, value_type), strict=True))
     return build.product([(node, 1, (*batch_labels(base.batch), *labels)), *extra], result, sizes)
 
 
@@ -243,27 +249,31 @@ def settle_accesses(session: Session) -> None:
 
 
 def _settle_group(session: Session, group: Sequence[Access]) -> None:
+    """Unify the size of an axis with the largest position read, for each family of positions that can be compared."""
     resolve = session.dimensions.resolve
-    size = resolve(group[0].size)
-    largest: Dim | None = None
+    largest: list[tuple[Dim, Access]] = []
     for item in group:
         last = resolve(item.last)
-        if largest is None:
-            largest = last
-            continue
-        ahead = (last - largest).constant
-        if ahead is not None and ahead > 0:
-            largest = last
-    if largest is None or (not is_open(size) and not is_open(largest)):
-        return
-    session.dimensions.unify(size, largest, group[0].span)
+        for position, (known, _) in enumerate(largest):
+            ahead = (last - known).constant
+            if ahead is not None:
+                if ahead > 0:
+                    largest[position] = (last, item)
+                break
+        else:
+            largest.append((last, item))
+    for last, item in largest:
+        if is_open(resolve(item.size)) or is_open(resolve(last)):
+            session.dimensions.unify(item.size, last, item.span)
 
 
 def _check(session: Session, item: Access) -> None:
     resolve = session.dimensions.resolve
     size, first, last = resolve(item.size), resolve(item.first), resolve(item.last)
-    site = Site(session, item.span)
     start = first.constant
+    if first is last and start is not None and start >= 1 and (size.constant is None or size.constant >= start):
+        return
+    site = Site(session, item.span)
     if start is not None and start < 1:
         position = f"position {start}" if item.fixed else f"{item.runner} reaches position {start}, which"
         site.fail(f"{position} is not in {item.what}", "positions count from 1")
@@ -303,7 +313,8 @@ def bind(
     size = last - first + 1
     known = session.dimensions.resolve(size).constant
     if known is not None and known < 1:
-        site.fail(f"the index {name} runs from {session.dim_text(first)} to {session.dim_text(last)}: there is nothing to sum")
+        ends = f"from {session.dim_text(first)} to {session.dim_text(last)}"
+        site.fail(f"the index {name} runs {ends}: there is nothing to sum")
     return session.index(name, first, size, site.span), masks
 
 
@@ -313,7 +324,7 @@ def mask(session: Session, index: IndexVariable, relation: str, bound: Place) ->
     assert other is not None
     batch = tuple(sorted((index.place, other.place)))
 
-    def make(nodes: Sequence[Node]) -> Node:
+    def make(_nodes: Sequence[Node]) -> Node:
         resolve = session.dimensions.resolve
         size, start = resolve(index.size), resolve(index.first)
         other_size, other_start = resolve(other.size), resolve(other.first)
@@ -335,17 +346,18 @@ def mask(session: Session, index: IndexVariable, relation: str, bound: Place) ->
 
 def masked(session: Session, value: Value, by: Value, neutral: int) -> Value:
     """The value where the mask is 1, the neutral number elsewhere."""
-    type = value.type
-    labels = tuple(range(len(type.shape)))
-    plain = contract(session, [(by, 1, ()), (value, 1, labels)], labels, type)
-    careful = entrywise(session, "where", [by, value, constant(build.number(neutral), neutral)], [(), labels, ()], type)
+    value_type = value.type
+    labels = tuple(range(len(value_type.shape)))
+    plain = contract(session, [(by, 1, ()), (value, 1, labels)], labels, value_type)
+    rest = constant(build.number(neutral), neutral)
+    careful = entrywise(session, "where", [by, value, rest], [(), labels, ()], value_type)
 
     def make(nodes: Sequence[Node]) -> Node:
         if neutral == 0 and is_finite(nodes[1]):
             return plain.make(nodes)
         return careful.make([*nodes, build.number(neutral)])
 
-    return Value(type, (by, value), make, plain.batch, open=value.open)
+    return Value(value_type, (by, value), make, plain.batch, open=value.open)
 
 
 TOTAL_MAPS = frozenset(
@@ -409,7 +421,7 @@ def unpack(session: Session, value: Value, span_of: Ast) -> tuple[Value, list[In
     return Value(SCALAR, (value,), lambda nodes: nodes[0], batch, bare=value.bare, open=value.open), indices
 
 
-def pack(session: Session, value: Value, indices: Sequence[IndexVariable], type: Type) -> Value:
+def pack(session: Session, value: Value, indices: Sequence[IndexVariable], value_type: Type) -> Value:
     """The inverse of `unpack`: index variables become the leading core axes."""
     bound = [index.place for index in indices]
     batch = tuple(place for place in value.batch if place not in bound)
@@ -417,9 +429,9 @@ def pack(session: Session, value: Value, indices: Sequence[IndexVariable], type:
 
     def make(nodes: Sequence[Node]) -> Node:
         out = (*batch_labels(batch), *batch_labels(bound), *core)
-        sizes = dict(zip(out, final_shape(session, batch, type), strict=True))
+        sizes = dict(zip(out, final_shape(session, batch, value_type), strict=True))
         return build.product([(nodes[0], 1, (*batch_labels(value.batch), *core))], out, sizes)
 
-    return Value(type, (value,), make, batch, open=value.open)
+    return Value(value_type, (value,), make, batch, open=value.open)
 
 

@@ -10,20 +10,21 @@ from __future__ import annotations
 
 import heapq
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from ..errors import MatcalcError, UnknownName
-from ..syntax.ast import Ast, Index, Name, Norm, Num, Program, Range, Transpose
 from ..syntax.greek import NAME_TO_LETTER
-from .tree import index_names, nodes_of
+from .tree import Survey
 
 T = TypeVar("T")
 
 MAX_TRIES = 2_000
 MAX_WORK = 150_000
 """Syntax nodes that may be typed in all tries together."""
+MAX_BLAMED = 6
+"""Doubts of one choice whose names are varied one by one."""
 PATIENCE = 20
 """Choices that are looked at after the best one before it is taken."""
 FAILURE = 8.0
@@ -53,73 +54,41 @@ def conventional_kind(name: str) -> str:
     return "scalar" if first.lower() < "h" else "column"
 
 
-@dataclass(frozen=True, slots=True)
-class Hints:
-    """What the syntax alone says of names: which are subscripted, with how many indices, transposed or in a norm."""
-
-    entries: Mapping[str, int]
-    vectors: frozenset[str]
-
-    def costs(self, name: str) -> Mapping[str, float]:
-        """The cost of each kind that the name may have."""
-        kind = conventional_kind(name)
-        count = self.entries.get(name, 0)
-        if count >= 2:
-            return {"matrix": 0}
-        if count == 1:
-            return COSTS["matrix"] if kind == "matrix" else SUBSCRIPTED
-        if name in self.vectors and kind == "scalar":
-            return {"column": 0, "matrix": 4, "scalar": 6}
-        return COSTS[kind]
-
-    def kind(self, name: str) -> str:
-        """The kind that costs nothing."""
-        return min(self.costs(name).items(), key=lambda item: item[1])[0]
+def kind_costs(name: str, seen: Survey) -> Mapping[str, float]:
+    """The cost of each kind that an undeclared name may have; what the syntax says of it counts."""
+    kind = conventional_kind(name)
+    count = seen.entries.get(name, 0)
+    if count >= 2:
+        return {"matrix": 0}
+    if count == 1:
+        return COSTS["matrix"] if kind == "matrix" else SUBSCRIPTED
+    if name in seen.vectors and kind == "scalar":
+        return {"column": 0, "matrix": 4, "scalar": 6}
+    return COSTS[kind]
 
 
-def gather_hints(program: Program) -> Hints:
-    """Read the hints off the syntax tree."""
-    bound = index_names(program)
-    entries: dict[str, int] = {}
-    vectors: set[str] = set()
-
-    def subscripted(name: str, count: int) -> None:
-        entries[name] = max(entries.get(name, 0), count)
-
-    for node in nodes_of(program):
-        match node:
-            case Transpose(Name(name)) | Norm(_, Name(name)):
-                vectors.add(name)
-            case Name(name):
-                base, _, suffix = name.rpartition("_")
-                if base and suffix in bound:
-                    subscripted(base, 1)
-                elif base and len(suffix) > 1 and all(letter in bound for letter in suffix):
-                    subscripted(base, len(suffix))
-            case Index(Name(name), items, subscript):
-                subscripted(name, _entry_count(items, subscript, bound))
-            case _:
-                pass
-    return Hints(entries, frozenset(vectors))
-
-
-def _entry_count(items: Sequence[Ast], subscript: bool, bound: frozenset[str]) -> int:
-    if len(items) > 1 or not subscript or isinstance(items[0], Range | Num):
-        return len(items)
-    only = items[0]
-    if isinstance(only, Name) and only.id not in bound and len(only.id) > 1:
-        return len(only.id) if all(letter in bound for letter in only.id) else 0
-    return 1
+def first_kind(name: str, seen: Survey) -> str:
+    """The kind that costs nothing."""
+    return min(kind_costs(name, seen).items(), key=lambda item: item[1])[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt(Generic[T]):
-    """The outcome of typing the program under one choice of kinds."""
+    """The outcome of typing the program under one choice of kinds.
+
+    Parameters
+    ----------
+    result, error: one of the two.
+    cost: of all doubts together.
+    doubts: the undeclared names that each doubt, or the error, hangs on; the likeliest culprit first.
+    undeclared: all undeclared names, in order of appearance.
+    ambiguous: whether the error is about a product that could be meant in several ways.
+    """
 
     result: T | None
     error: MatcalcError | None
     cost: float
-    blamed: Sequence[str]
+    doubts: Sequence[Sequence[str]]
     undeclared: Sequence[str]
     ambiguous: bool = False
 
@@ -132,21 +101,21 @@ class _State(Generic[T]):
     attempt: Attempt[T] = field(compare=False)
 
 
-def choose(run: Callable[[Mapping[str, str]], Attempt[T]], hints: Hints, work: int) -> T:
+def choose(run: Callable[[Mapping[str, str]], Attempt[T]], seen: Survey) -> T:
     """The result of the cheapest choice of kinds for the undeclared names.
 
-    Parameters: ``run`` types the program under a choice, ``work`` is the size of the program.
+    Parameters: ``run`` types the program under a choice, ``seen`` is the survey of the program.
     Raises the error of the conventional choice when no choice fits, and at once when it is about a product of two
     undeclared names that could be meant in several ways.
     """
     first = run({})
-    if first.error is None and not first.blamed:
+    if first.error is None and not first.doubts:
         return _result(first)
     if first.error is not None and (first.ambiguous or isinstance(first.error, UnknownName) or not first.undeclared):
         raise first.error
-    tries = min(MAX_TRIES, max(24, MAX_WORK // max(1, work)))
+    tries = min(MAX_TRIES, max(6, MAX_WORK // max(1, seen.count)))
     heap = [_State(FAILURE if first.error is not None else first.cost, 0, {}, first)]
-    seen: set[frozenset[tuple[str, str]]] = {frozenset()}
+    visited: set[frozenset[tuple[str, str]]] = {frozenset()}
     best: _State[T] | None = None
     waited = 0
     while heap:
@@ -155,31 +124,51 @@ def choose(run: Callable[[Mapping[str, str]], Attempt[T]], hints: Hints, work: i
         if attempt.error is None:
             if best is None or state.total < best.total:
                 best, waited = state, 0
-            if not attempt.blamed:
+            if not attempt.doubts:
                 # nothing to improve here, and nothing cheaper is waiting
                 break
         if best is not None:
             waited += 1
             if waited > PATIENCE:
                 break
-        for name in attempt.blamed:
-            current = state.kinds.get(name, hints.kind(name))
-            for kind, _ in sorted(hints.costs(name).items(), key=lambda item: item[1]):
-                kinds = {**state.kinds, name: kind}
-                if kind == hints.kind(name):
-                    del kinds[name]
-                key = frozenset(kinds.items())
-                if kind == current or key in seen or len(seen) > tries:
-                    continue
-                seen.add(key)
-                found = run(kinds)
-                deviation = sum(hints.costs(one)[other] for one, other in kinds.items())
-                total = deviation + (FAILURE if found.error is not None else found.cost)
-                heapq.heappush(heap, _State(total, len(seen), kinds, found))
+        for kinds in _neighbours(state, seen):
+            key = frozenset(kinds.items())
+            if key in visited or len(visited) > tries:
+                continue
+            visited.add(key)
+            found = run(kinds)
+            deviation = sum(kind_costs(name, seen)[kind] for name, kind in kinds.items())
+            total = deviation + (FAILURE if found.error is not None else found.cost)
+            heapq.heappush(heap, _State(total, len(visited), kinds, found))
+            if len(attempt.doubts) > MAX_BLAMED and found.error is None and not found.doubts:
+                break
     if best is None:
         assert first.error is not None
         raise _asking(first.error, first.undeclared)
     return _result(best.attempt)
+
+
+def _neighbours(state: _State[T], seen: Survey) -> Iterator[Mapping[str, str]]:
+    """The choices next to one: a remedy for all doubts at once, then one name at a time."""
+    if len(state.attempt.doubts) > 1:
+        together = dict(state.kinds)
+        for names in state.attempt.doubts:
+            if names and names[0] not in state.kinds:
+                others = _by_cost(names[0], seen)[1:]
+                if others:
+                    together[names[0]] = others[0]
+        yield together
+    for name in dict.fromkeys(name for names in state.attempt.doubts[:MAX_BLAMED] for name in names):
+        for kind in _by_cost(name, seen):
+            if kind != state.kinds.get(name, first_kind(name, seen)):
+                kinds = {**state.kinds, name: kind}
+                if kind == first_kind(name, seen):
+                    del kinds[name]
+                yield kinds
+
+
+def _by_cost(name: str, seen: Survey) -> list[str]:
+    return [kind for kind, _ in sorted(kind_costs(name, seen).items(), key=lambda item: item[1])]
 
 
 def _result(attempt: Attempt[T]) -> T:

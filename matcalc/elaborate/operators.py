@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import NoReturn
 
 from ..errors import ShapeError, Unsupported
 from ..expr import build
@@ -12,7 +13,7 @@ from ..expr.nodes import Exact, Map, Node, Structure
 from ..expr.typed import SCALAR, Type, column, matrix, row
 from ..ops.apply import call
 from ..syntax.ast import Ast, Binary, Name, Num, Transpose
-from .context import Session, Site
+from .context import Session
 from .values import BATCH, Make, Value
 
 Labels = tuple[int, ...]
@@ -51,17 +52,17 @@ def final_size(session: Session, label: int) -> Dim:
     return session.dimensions.resolve(session.indices[label - BATCH].size)
 
 
-def final_shape(session: Session, batch: Sequence[int], type: Type) -> tuple[Dim, ...]:
+def final_shape(session: Session, batch: Sequence[int], value_type: Type) -> tuple[Dim, ...]:
     """The shape of a node: batch axes, then core axes."""
     sizes = [final_size(session, BATCH + place) for place in batch]
-    return (*sizes, *map(session.dimensions.resolve, type.shape))
+    return (*sizes, *map(session.dimensions.resolve, value_type.shape))
 
 
 def contract(
     session: Session,
     parts: Sequence[Part],
     out: Labels,
-    type: Type,
+    value_type: Type,
     *,
     batch: tuple[int, ...] | None = None,
     bare: bool = False,
@@ -75,7 +76,7 @@ def contract(
     result = (*batch_labels(kept), *out)
 
     def make(nodes: Sequence[Node]) -> Node:
-        sizes = dict(zip(result, final_shape(session, kept, type), strict=True))
+        sizes = dict(zip(result, final_shape(session, kept, value_type), strict=True))
         operands = [
             (node, exponent, (*batch_labels(value.batch), *labels))
             for node, (value, exponent, labels) in zip(nodes, parts, strict=True)
@@ -83,21 +84,23 @@ def contract(
         return build.product(operands, result, sizes)
 
     open_ = any(value.open for value in values)
-    counted = not type.shape and all(value.count for value in values)
-    return Value(type, values, make, kept, bare=bare, open=open_, count=counted)
+    counted = not value_type.shape and all(value.count for value in values)
+    return Value(value_type, values, make, kept, bare=bare, open=open_, count=counted)
 
 
-def stretch(session: Session, value: Value, node: Node, batch: tuple[int, ...], labels: Labels, type: Type) -> Node:
+def stretch(
+    session: Session, value: Value, node: Node, batch: tuple[int, ...], labels: Labels, value_type: Type
+) -> Node:
     """Repeat a node along the batch and core axes it does not carry."""
     own = (*batch_labels(value.batch), *labels)
-    result = (*batch_labels(batch), *range(len(type.shape)))
+    result = (*batch_labels(batch), *range(len(value_type.shape)))
     if own == result:
         return node
-    sizes = dict(zip(result, final_shape(session, batch, type), strict=True))
+    sizes = dict(zip(result, final_shape(session, batch, value_type), strict=True))
     return build.product([(node, 1, own)], result, sizes)
 
 
-def entrywise(session: Session, op: str, values: Sequence[Value], labels: Sequence[Labels], type: Type) -> Value:
+def entrywise(session: Session, op: str, values: Sequence[Value], labels: Sequence[Labels], value_type: Type) -> Value:
     """A map over values whose core axes are broadcast as the labels say."""
     batch = joint_batch(values)
     where = {place: axis for axis, place in enumerate(batch)}
@@ -107,16 +110,16 @@ def entrywise(session: Session, op: str, values: Sequence[Value], labels: Sequen
     )
 
     def make(nodes: Sequence[Node]) -> Node:
-        return Map(op, tuple(nodes), axes, final_shape(session, batch, type))
+        return Map(op, tuple(nodes), axes, final_shape(session, batch, value_type))
 
-    return Value(type, tuple(values), make, batch, open=any(value.open for value in values))
+    return Value(value_type, tuple(values), make, batch, open=any(value.open for value in values))
 
 
-def alike(session: Session, values: Sequence[Value], type: Type, make: Make) -> Value:
+def alike(session: Session, values: Sequence[Value], value_type: Type, make: Make) -> Value:
     """A value whose ``make`` wants every operand with the same batch axes in front."""
     batch = joint_batch(values)
     if not batch:
-        return Value(type, tuple(values), make, open=any(value.open for value in values))
+        return Value(value_type, tuple(values), make, open=any(value.open for value in values))
 
     def stretched(nodes: Sequence[Node]) -> Node:
         return make(
@@ -126,17 +129,17 @@ def alike(session: Session, values: Sequence[Value], type: Type, make: Make) -> 
             ]
         )
 
-    return Value(type, tuple(values), stretched, batch, open=any(value.open for value in values))
+    return Value(value_type, tuple(values), stretched, batch, open=any(value.open for value in values))
 
 
-def called(session: Session, op: str, values: Sequence[Value], type: Type) -> Value:
+def called(session: Session, op: str, values: Sequence[Value], value_type: Type) -> Value:
     """A call on the core axes; operands are repeated along the batch axes they lack."""
-    return alike(session, values, type, lambda nodes: call(op, *nodes))
+    return alike(session, values, value_type, lambda nodes: call(op, *nodes))
 
 
 def constant(node: Node, number: Exact | None = None) -> Value:
     """A scalar that depends on nothing."""
-    return Value(SCALAR, (), lambda nodes: node, number=number, count=number is not None)
+    return Value(SCALAR, (), lambda _nodes: node, number=number, count=number is not None)
 
 
 def number(value: Exact) -> Value:
@@ -148,7 +151,7 @@ def count(session: Session, dim: Dim) -> Value:
     known = session.dimensions.resolve(dim).constant
     if known is not None:
         return number(known)
-    return Value(SCALAR, (), lambda nodes: build.size(session.dimensions.resolve(dim)), count=True)
+    return Value(SCALAR, (), lambda _nodes: build.size(session.dimensions.resolve(dim)), count=True)
 
 
 def labels_in(kind: str, target: str) -> Labels:
@@ -162,10 +165,10 @@ def labels_in(kind: str, target: str) -> Labels:
     return (0, 1) if kind == "matrix" else (0,)
 
 
-def operand_labels(value: Value, type: Type) -> Labels:
-    if type.kind == "tensor" and value.type.kind == "tensor":
-        return tuple(range(len(type.shape)))
-    return labels_in(value.type.kind, type.kind)
+def operand_labels(value: Value, value_type: Type) -> Labels:
+    if value_type.kind == "tensor" and value.type.kind == "tensor":
+        return tuple(range(len(value_type.shape)))
+    return labels_in(value.type.kind, value_type.kind)
 
 
 # --- alignment -----------------------------------------------------------------------------------
@@ -180,20 +183,20 @@ def align(
     for position, value in enumerate(values):
         if rank[value.type.kind] > rank[values[lead].type.kind]:
             lead = position
-    type = values[lead].type
-    if not type.shape:
-        return type
+    value_type = values[lead].type
+    if not value_type.shape:
+        return value_type
     for position, value in enumerate(values):
         if position == lead or not value.type.shape:
             continue
         own = value.type
-        fits = own.kind == type.kind and len(own.shape) == len(type.shape)
-        if not fits and not (type.kind == "matrix" and own.kind in ("column", "row")):
+        fits = own.kind == value_type.kind and len(own.shape) == len(value_type.shape)
+        if not fits and not (value_type.kind == "matrix" and own.kind in ("column", "row")):
             _cannot_combine(session, values, nodes, lead, position, verb, span_of)
-        for label, dim in zip(operand_labels(value, type), own.shape, strict=True):
-            if not session.dimensions.unify(type.shape[label], dim, nodes[position].span):
+        for label, dim in zip(operand_labels(value, value_type), own.shape, strict=True):
+            if not session.dimensions.unify(value_type.shape[label], dim, nodes[position].span):
                 _cannot_combine(session, values, nodes, lead, position, verb, span_of)
-    return type
+    return value_type
 
 
 def _cannot_combine(
@@ -204,7 +207,7 @@ def _cannot_combine(
     position: int,
     verb: str,
     span_of: Ast | None,
-) -> None:
+) -> NoReturn:
     first, second = sorted((lead, position))
     left, right = values[first], values[second]
     texts = session.describe(nodes[first], left), session.describe(nodes[second], right)
@@ -223,16 +226,16 @@ def _alignment_hint(session: Session, left: Value, right: Value, left_node: Ast,
             "one is a row, the other a column: transpose one of them"
         )
     resolve = session.dimensions.resolve
-    if left.type.kind == right.type.kind == "matrix" and b:
-        if resolve(left.type.shape[0]) == resolve(right.type.shape[1]):
-            return f"did you mean {_bracketed(b)}^T?"
+    both = left.type.kind == right.type.kind == "matrix"
+    if both and b and resolve(left.type.shape[0]) == resolve(right.type.shape[1]):
+        return f"did you mean {_bracketed(b)}^T?"
     if "matrix" in kinds and kinds & {"row", "column"}:
         vector_text = a if right.type.kind == "matrix" else b
         of_matrix = right.type if right.type.kind == "matrix" else left.type
         vector = left.type if right.type.kind == "matrix" else right.type
         other = of_matrix.shape[1] if vector.kind == "column" else of_matrix.shape[0]
         if resolve(other) == resolve(vector.shape[0]) and vector_text:
-            return f"a column runs along the columns and a row along the rows: did you mean {_bracketed(vector_text)}^T?"
+            return f"did you mean {_bracketed(vector_text)}^T? (a column expands over the columns, a row over the rows)"
     return "both must have the same shape"
 
 
@@ -259,7 +262,7 @@ def closing(text: str, start: int) -> int:
 # --- sums ----------------------------------------------------------------------------------------
 
 
-def add(session: Session, node: Ast, signed: Sequence[tuple[int, Value]], nodes: Sequence[Ast]) -> Value:
+def add(session: Session, signed: Sequence[tuple[int, Value]], nodes: Sequence[Ast]) -> Value:
     """A signed sum; scalars, rows and columns expand."""
     if all(value.number is not None for _, value in signed):
         return number(sum(sign * value.number for sign, value in signed if value.number is not None))
@@ -271,27 +274,27 @@ def add(session: Session, node: Ast, signed: Sequence[tuple[int, Value]], nodes:
         result = Value(only.type, (only,), lambda parts: build.negate(parts[0]), only.batch, bare=only.bare)
         result.open = only.open
         return result
-    type = align(session, values, nodes, "add")
-    if type.shape:
+    value_type = align(session, values, nodes, "add")
+    if value_type.shape:
         _doubt_mixture(session, values)
     batch = joint_batch(values)
-    labels = [operand_labels(value, type) for value in values]
+    labels = [operand_labels(value, value_type) for value in values]
 
     def make(parts: Sequence[Node]) -> Node:
-        shape = final_shape(session, batch, type)
+        shape = final_shape(session, batch, value_type)
         terms = [
-            (sign, stretch(session, value, part, batch, own, type))
+            (sign, stretch(session, value, part, batch, own, value_type))
             for (sign, value), own, part in zip(signed, labels, parts, strict=True)
         ]
         return build.add(terms, shape, flatten=False)
 
-    bare = not type.shape and all(value.bare or value.count for value in values)
-    counted = not type.shape and all(value.count for value in values)
-    return Value(type, values, make, batch, bare=bare, open=any(value.open for value in values), count=counted)
+    bare = not value_type.shape and all(value.bare or value.count for value in values)
+    counted = not value_type.shape and all(value.count for value in values)
+    return Value(value_type, values, make, batch, bare=bare, open=any(value.open for value in values), count=counted)
 
 
 def _doubt_mixture(session: Session, values: Sequence[Value]) -> None:
-    """An undeclared name that is expanded over an array, or that a scalar is expanded over, has likely another order."""
+    """Where an undeclared name is expanded, or is expanded over, another order is likelier."""
     scalars = [value for value in values if value.is_scalar and not value.count]
     if not scalars:
         return
@@ -299,9 +302,9 @@ def _doubt_mixture(session: Session, values: Sequence[Value]) -> None:
     if arrays:
         session.doubt(DOUBT_ARRAY_IN_SUM, *arrays, *(value for value in scalars if value.bare))
         return
-    loose = [value for value in scalars if value.bare and value.open]
-    if loose:
-        session.doubt(DOUBT_SCALAR_IN_SUM, *loose)
+    for value in scalars:
+        if value.bare:
+            session.doubt(DOUBT_SCALAR_IN_SUM, value)
 
 
 # --- products ------------------------------------------------------------------------------------
@@ -324,11 +327,11 @@ def multiply(session: Session, node: Ast, left: Value, right: Value, left_node: 
     rule = rules.get(kinds)
     if rule is None:
         _cannot_multiply(session, node, left, right, left_node, right_node)
-    own, other, out, type = rule
+    own, other, out, value_type = rule
     contracted = kinds != ("column", "row")
     if contracted and not session.dimensions.unify(a[-1], b[0], node.span):
         _cannot_multiply(session, node, left, right, left_node, right_node)
-    return contract(session, [(left, 1, own), (right, 1, other)], out, type)
+    return contract(session, [(left, 1, own), (right, 1, other)], out, value_type)
 
 
 def _scale(session: Session, left: Value, right: Value) -> Value:
@@ -342,6 +345,17 @@ def _scale(session: Session, left: Value, right: Value) -> Value:
             )
         elif left.bare and left.open:
             session.doubt(DOUBT_SCALAR_BEHIND_ARRAY, left)
+    if left.number is not None:
+        factor = left.number
+        return Value(
+            right.type,
+            (right,),
+            lambda nodes: build.scale(factor, nodes[0]),
+            right.batch,
+            bare=right.bare,
+            open=right.open,
+            count=right.count,
+        )
     labels = tuple(range(len(array.type.shape)))
     bare = (left.bare or left.count) and (right.bare or right.count)
     if array.is_array:
@@ -357,7 +371,7 @@ def _scale(session: Session, left: Value, right: Value) -> Value:
 
 def _cannot_multiply(
     session: Session, node: Ast, left: Value, right: Value, left_node: Ast, right_node: Ast
-) -> None:
+) -> NoReturn:
     site = session.at(node, left, right)
     described = session.describe(left_node, left), session.describe(right_node, right)
     a = _bracketed(session.text(left_node) or "x")
@@ -418,13 +432,13 @@ def hadamard(session: Session, node: Ast, left: Value, right: Value, left_node: 
     """The entrywise product, with the expansion of sums."""
     if left.is_scalar and right.is_scalar:
         return _scale(session, left, right)
-    type = align(session, (left, right), (left_node, right_node), "multiply", node)
+    value_type = align(session, (left, right), (left_node, right_node), "multiply", node)
     _doubt_entrywise(session, left, right)
     return contract(
         session,
-        [(left, 1, operand_labels(left, type)), (right, 1, operand_labels(right, type))],
-        tuple(range(len(type.shape))),
-        type,
+        [(left, 1, operand_labels(left, value_type)), (right, 1, operand_labels(right, value_type))],
+        tuple(range(len(value_type.shape))),
+        value_type,
     )
 
 
@@ -453,19 +467,19 @@ def divide(
             )
         if not expand and left.type.kind == "matrix":
             site.note("/ of two matrices is entrywise, as ./; write A inv(B) or B \\ A to divide by a matrix")
-    if left.is_scalar and right.is_array and right.bare and right.open and right.undeclared is not None:
-        if right.type.kind == "matrix" or right.undeclared in COUNTING_NAMES:
-            session.doubt(DOUBT_SCALAR_AS_ARRAY, right)
+    counts = right.undeclared is not None and (right.type.kind == "matrix" or right.undeclared in COUNTING_NAMES)
+    if left.is_scalar and right.is_array and counts:
+        session.doubt(DOUBT_SCALAR_AS_ARRAY, right)
     if expand:
         _doubt_entrywise(session, left, right)
-    type = align(session, (left, right), (node.left, node.right), "divide", node)
+    value_type = align(session, (left, right), (node.left, node.right), "divide", node)
     result = contract(
         session,
-        [(left, 1, operand_labels(left, type)), (right, -1, operand_labels(right, type))],
-        tuple(range(len(type.shape))),
-        type,
+        [(left, 1, operand_labels(left, value_type)), (right, -1, operand_labels(right, value_type))],
+        tuple(range(len(value_type.shape))),
+        value_type,
     )
-    result.bare = (left.bare or left.count) and right.count or (left.count and right.bare and right.is_scalar)
+    result.bare = ((left.bare or left.count) and right.count) or (left.count and right.bare and right.is_scalar)
     return result
 
 
@@ -501,19 +515,19 @@ def inverse(session: Session, value: Value) -> Value:
 def transpose(session: Session, node: Ast, value: Value, arg: Ast) -> Value:
     """Rows become columns; a scalar stays."""
     kind, shape = value.type
+    if kind == "tensor":
+        session.at(node, value).fail(
+            f"cannot transpose {session.describe(arg, value)}, a tensor of order {len(shape)}",
+            'write the permutation as einsum("ijk->kij", X)',
+        )
     if kind == "scalar":
         if value.bare:
             session.doubt(DOUBT_SCALAR_AS_ARRAY, value)
         return value
-    if kind == "column" or kind == "row":
+    if kind in ("column", "row"):
         flipped = Type("row" if kind == "column" else "column", shape)
         return Value(flipped, (value,), lambda nodes: nodes[0], value.batch, bare=value.bare, open=value.open)
-    if kind == "matrix":
-        return contract(session, [(value, 1, (0, 1))], (1, 0), matrix(shape[1], shape[0]), bare=value.bare)
-    session.at(node, value).fail(
-        f"cannot transpose {session.describe(arg, value)}, a tensor of order {len(shape)}",
-        'write the permutation as einsum("ijk->kij", X)',
-    )
+    return contract(session, [(value, 1, (0, 1))], (1, 0), matrix(shape[1], shape[0]), bare=value.bare)
 
 
 # --- powers --------------------------------------------------------------------------------------
@@ -557,7 +571,7 @@ def integer_power(session: Session, base: Value, exponent: Value, value: int) ->
         return called(session, "matpow", [base, exponent], base.type)
     if value == 0:
 
-        def identity(nodes: Sequence[Node]) -> Node:
+        def identity(_nodes: Sequence[Node]) -> Node:
             shape = final_shape(session, base.batch, base.type)
             order = len(shape)
             return build.broadcast(build.delta(shape[-1]), shape, (order - 2, order - 1))
@@ -592,16 +606,16 @@ def entrywise_power(session: Session, node: Binary, base: Value, exponent: Value
         return contract(session, [(base, exponent.number, labels)], labels, base.type)
     if base.is_array and exponent.is_array and exponent.bare:
         session.doubt(DOUBT_SCALAR_AS_ARRAY, exponent)
-    type = align(session, (base, exponent), (node.left, node.right), "raise", node)
-    labels_of = [operand_labels(base, type), operand_labels(exponent, type)]
-    return entrywise(session, "pow", [base, exponent], labels_of, type)
+    value_type = align(session, (base, exponent), (node.left, node.right), "raise", node)
+    labels_of = [operand_labels(base, value_type), operand_labels(exponent, value_type)]
+    return entrywise(session, "pow", [base, exponent], labels_of, value_type)
 
 
 def compare(session: Session, node: Binary, left: Value, right: Value) -> Value:
     """A comparison: a mask of zeros and ones."""
-    type = align(session, (left, right), (node.left, node.right), "compare", node)
-    labels = [operand_labels(left, type), operand_labels(right, type)]
-    return entrywise(session, COMPARISONS[node.op], [left, right], labels, type)
+    value_type = align(session, (left, right), (node.left, node.right), "compare", node)
+    labels = [operand_labels(left, value_type), operand_labels(right, value_type)]
+    return entrywise(session, COMPARISONS[node.op], [left, right], labels, value_type)
 
 
 # --- dispatch ------------------------------------------------------------------------------------
@@ -609,7 +623,7 @@ def compare(session: Session, node: Binary, left: Value, right: Value) -> Value:
 
 def binary(session: Session, node: Binary, left: Value, right: Value) -> Value:
     """The value of a binary operator."""
-    note_reading(session, node, left, right)
+    note_reading(session, node, right)
     match node.op:
         case "*":
             refuse_divided_row(session, node, left, right)
@@ -660,7 +674,7 @@ def is_bracketed(session: Session, node: Ast, child: Ast) -> bool:
     return before.endswith("(") and after.startswith(")") and node.span.start < child.span.start
 
 
-def note_reading(session: Session, node: Binary, left: Value, right: Value) -> None:
+def note_reading(session: Session, node: Binary, right: Value) -> None:
     """Tell how ``x .* A y`` and ``1/2x^2`` were read."""
     inner = node.left
     if node.op != "*" or not node.juxtaposed or not isinstance(inner, Binary) or inner.op == "*":
@@ -683,7 +697,7 @@ def range_of_index(session: Session, place: int) -> Value:
     """The number that a bound index is."""
     index = session.indices[place]
 
-    def make(nodes: Sequence[Node]) -> Node:
+    def make(_nodes: Sequence[Node]) -> Node:
         resolve = session.dimensions.resolve
         return Structure("range", resolve(index.first), resolve(index.size))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..errors import MatcalcError, ShapeError, UsageError
@@ -11,14 +11,22 @@ from ..expr.nodes import Node
 from ..expr.typed import Type
 from ..ops.registry import OPERATIONS
 from ..syntax.ast import (
-    Assign, Ast, Call, Declare, Define, IndexSum, Name, Output, Program, Range, TypeExpr,
+    Assign,
+    Ast,
+    Declare,
+    Define,
+    Name,
+    Output,
+    Program,
+    TypeExpr,
 )  # fmt: skip
 from .context import Session, Site, is_open, name_placeholders, taken_names
 from .declare import Symbol, agree, declared_dims, outside_declarations, read_type
-from .expressions import EMPTY, Names, Visitor, run
+from .expressions import Visitor, run
 from .indices import settle_accesses
-from .infer import Attempt, Hints, choose, gather_hints
-from .tree import free_indices, index_names, nodes_of
+from .infer import Attempt, choose
+from .names import EMPTY, Names, Resolver
+from .tree import Survey, free_indices, survey
 from .values import Value, build, undeclared_names
 
 RESERVED = frozenset({"I", "T", "pi", "inf"})
@@ -73,12 +81,13 @@ def elaborate(
     """
     try:
         outside = outside_declarations(declared or {})
-        hints = gather_hints(program)
-        work = sum(1 for _ in nodes_of(program))
-        typed = choose(lambda kinds: _attempt(program, outside, hints, kinds, shape), hints, work)
+        seen = survey(program)
+        typed = choose(lambda kinds: _attempt(program, outside, seen, kinds, shape), seen)
         return _finish(typed, outside)
     except MatcalcError as error:
-        raise error.with_source(program.source) if program.source else error
+        if program.source:
+            error.with_source(program.source)
+        raise
 
 
 @dataclass(slots=True)
@@ -92,46 +101,44 @@ class _Typed:
 
 
 def _attempt(
-    program: Program, outside: Mapping[str, TypeExpr], hints: Hints, kinds: Mapping[str, str], shape: Shape | None
+    program: Program, outside: Mapping[str, TypeExpr], seen: Survey, kinds: Mapping[str, str], shape: Shape | None
 ) -> Attempt[_Typed]:
     """Type the program under one choice of kinds for its undeclared names."""
     session = Session(program.source, dict(kinds))
-    visitor = Visitor(session, Names(), hints)
+    visitor = Visitor(session, Resolver(session, Names(), seen))
     typed = _Typed(visitor)
     try:
-        _declare(typed, program, outside)
+        _declare(typed, program, outside, seen)
         for position, statement in enumerate(program.statements):
-            _statement(typed, statement, outside, last=position == len(program.statements) - 1)
+            _statement(typed, statement, last=position == len(program.statements) - 1)
         if typed.output is None:
             raise UsageError("the program has no output", hint="end it with an expression, or with an assignment")
         if shape is not None:
             _shaped(session, program, typed.output, shape)
-        _settle(session, program)
+        _settle(session)
         undeclared = [name for name, value in session.variables.items() if value.open]
-        blamed: list[str] = []
-        for doubt in session.doubts[:6]:
-            blamed.extend(undeclared_names(doubt.values))
+        blamed = [undeclared_names(doubt.values) for doubt in session.doubts[:1000]]
         cost = sum(doubt.cost for doubt in session.doubts)
     except MatcalcError as error:
         undeclared = [name for name, value in session.variables.items() if value.open]
         guilty = undeclared_names(session.guilty) or undeclared
-        return Attempt(None, error, 0.0, guilty, undeclared, session.ambiguous)
-    return Attempt(typed, None, cost, list(dict.fromkeys(blamed)), undeclared)
+        return Attempt(None, error, 0.0, [guilty], undeclared, session.ambiguous)
+    return Attempt(typed, None, cost, blamed, undeclared)
 
 
 # --- statements ----------------------------------------------------------------------------------
 
 
-def _declare(typed: _Typed, program: Program, outside: Mapping[str, TypeExpr]) -> None:
+def _declare(typed: _Typed, program: Program, outside: Mapping[str, TypeExpr], seen: Survey) -> None:
     """Declarations from both sides, and the names of sizes."""
-    session, names = typed.visitor.session, typed.visitor.names
+    session, names = typed.visitor.session, typed.visitor.resolver.table
     inside = [statement for statement in program.statements if isinstance(statement, Declare)]
-    for type in [*outside.values(), *(statement.type for statement in inside)]:
-        for size in declared_dims(type):
+    for value_type in [*outside.values(), *(statement.type for statement in inside)]:
+        for size in declared_dims(value_type):
             names.sizes[size] = Dim.of(size)
-    for name, type in outside.items():
-        _check_name(session, name, type)
-        names.declared[name] = (read_type(session, type, name, None), type.properties)
+    for name, value_type in outside.items():
+        _check_name(session, name, value_type)
+        names.declared[name] = (read_type(session, value_type, name, None), value_type.properties)
     for statement in inside:
         for target in statement.names:
             _check_name(session, target.id, target)
@@ -152,14 +159,16 @@ def _declare(typed: _Typed, program: Program, outside: Mapping[str, TypeExpr]) -
                     hint=f"a size is a number everywhere and needs no declaration: leave out {name}",
                 )
             )
-    for name in _loose_sizes(program, names):
-        names.sizes[name] = Dim.of(f"?{name}")
+    for name in seen.sizes:
+        taken = name in names.sizes or name in names.declared or name in seen.indices or name in seen.assigned
+        if not taken and name not in ("e", "pi", "inf", "I"):
+            names.sizes[name] = Dim.of(f"?{name}")
 
 
 def _check_name(session: Session, name: str, node: Ast) -> None:
     if name in RESERVED or (name in OPERATIONS and name != "e"):
         what = "is reserved" if name in RESERVED else "is a function"
-        session.at(node).refuse(UsageError(f"{name} {what} and cannot be a variable", hint=f"call it {name}_1 or {name}_"))
+        session.at(node).refuse(UsageError(f"{name} {what} and cannot be a variable", hint=f"call it {name}_1"))
 
 
 def _contradiction(session: Session, node: Ast, left: Type, right: Type) -> None:
@@ -173,36 +182,13 @@ def _contradiction(session: Session, node: Ast, left: Type, right: Type) -> None
     )
 
 
-def _loose_sizes(program: Program, names: Names) -> list[str]:
-    """Names that occur in bounds, in ranges or as size arguments without being declared otherwise."""
-    taken = set(names.sizes) | set(names.declared) | index_names(program) | {"e", "pi", "inf", "I"}
-    taken |= {statement.target.id for statement in program.statements if isinstance(statement, Assign)}
-    found: dict[str, None] = {}
-    for node in nodes_of(program):
-        written: Iterable[Ast] = ()
-        if isinstance(node, IndexSum):
-            written = [end for end in (node.lower, node.upper) if end is not None]
-        elif isinstance(node, Range):
-            written = [end for end in (node.start, node.stop) if end is not None]
-        elif isinstance(node, Call) and node.func in OPERATIONS:
-            sized = OPERATIONS[node.func].size_arguments
-            written = node.args if sized == "all" else [node.args[p] for p in sized if p < len(node.args)]
-        elif isinstance(node, Call) and node.func == "e" and len(node.args) == 2:
-            written = node.args
-        for part in written:
-            for inner in nodes_of(part):
-                if isinstance(inner, Name) and inner.id not in taken:
-                    found[inner.id] = None
-    return list(found)
-
-
-def _statement(typed: _Typed, statement: Ast, outside: Mapping[str, TypeExpr], *, last: bool) -> None:
+def _statement(typed: _Typed, statement: Ast, *, last: bool) -> None:
     visitor = typed.visitor
-    names = visitor.names
+    names = visitor.resolver.table
     match statement:
         case Declare(targets):
             for target in targets:
-                visitor.variable(target.id)
+                visitor.resolver.variable(target.id)
         case Assign(target, value, indices):
             loose = () if target.id in names.declared else free_indices(statement)
             name = target.id.rpartition("_")[0] if not indices and loose else target.id
@@ -262,17 +248,17 @@ def _shaped(session: Session, program: Program, output: Value, shape: Shape) -> 
 # --- sizes and nodes -----------------------------------------------------------------------------
 
 
-def _settle(session: Session, program: Program) -> None:
+def _settle(session: Session) -> None:
     """Solve what is left, name the free sizes of variables, and refuse sizes that nothing fixes."""
     dimensions = session.dimensions
-    _solve_postponed(session, program)
+    _solve_postponed(session)
     settle_accesses(session)
-    _solve_postponed(session, program)
+    _solve_postponed(session)
     shapes = [tuple(map(dimensions.resolve, value.type.shape)) for value in session.variables.values()]
     named = name_placeholders(shapes, taken_names(session, shapes) | set(session.variables))
     for placeholder, dim in named.items():
         dimensions.bindings[placeholder] = dim
-    _solve_postponed(session, program)
+    _solve_postponed(session)
     for placeholder, origin in dimensions.origins.items():
         dim = dimensions.resolve(Dim.of(placeholder))
         loose = [name for name in dim.names if name.startswith("?") and name[1:].isdigit()]
@@ -288,7 +274,7 @@ def _name_loose(session: Session, dim: Dim) -> None:
             session.dimensions.bindings[name] = Dim.of(name[1:])
 
 
-def _solve_postponed(session: Session, program: Program) -> None:
+def _solve_postponed(session: Session) -> None:
     clash = session.dimensions.settle()
     if clash is not None:
         left, right, span = clash
@@ -300,22 +286,22 @@ def _finish(typed: _Typed, outside: Mapping[str, TypeExpr]) -> Elaborated:
     """Build the nodes and collect the symbols."""
     visitor = typed.visitor
     session = visitor.session
-    for size in visitor.names.sizes.values():
+    for size in visitor.resolver.table.sizes.values():
         _name_loose(session, session.dimensions.resolve(size))
     assert typed.output is not None
     roots = build([typed.output, *typed.definitions.values()])
 
-    def final(type: Type) -> Type:
-        return Type(type.kind, tuple(map(session.dimensions.resolve, type.shape)))
+    def final(value_type: Type) -> Type:
+        return Type(value_type.kind, tuple(map(session.dimensions.resolve, value_type.shape)))
 
     symbols: dict[str, Symbol] = {}
     for name, value in session.variables.items():
-        properties = visitor.names.declared.get(name, (None, ()))[1]
+        properties = visitor.resolver.table.declared.get(name, (None, ()))[1]
         symbols[name] = Symbol(name, final(value.type), properties, inferred=value.open)
     for name in outside:
-        if name not in symbols and name in visitor.names.declared:
-            type, properties = visitor.names.declared[name]
-            symbols[name] = Symbol(name, final(type), properties)
+        if name not in symbols and name in visitor.resolver.table.declared:
+            value_type, properties = visitor.resolver.table.declared[name]
+            symbols[name] = Symbol(name, final(value_type), properties)
     return Elaborated(
         roots[0],
         final(typed.output.type),

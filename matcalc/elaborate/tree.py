@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
+from ..ops.registry import OPERATIONS
 from ..syntax.ast import (
-    Add, Assign, Ast, Bars, Binary, Block, Call, Declare, Define, Index, IndexSum, Name, Norm, Output, Program, Range,
-    Transpose, TypeExpr,
+    Add,
+    Assign,
+    Ast,
+    Bars,
+    Binary,
+    Block,
+    Call,
+    Declare,
+    Define,
+    Index,
+    IndexSum,
+    Name,
+    Norm,
+    Num,
+    Output,
+    Program,
+    Range,
+    Transpose,
+    TypeExpr,
 )  # fmt: skip
 
 
@@ -30,13 +49,13 @@ def parts(node: Ast) -> tuple[Ast, ...]:
         case Index(base, items):
             return (base, *items)
         case IndexSum(_, _, lower, upper, body):
-            return tuple(end for end in (lower, upper) if end is not None) + (body,)
+            return (*(end for end in (lower, upper) if end is not None), body)
         case Block(rows):
             return tuple(cell for row in rows for cell in row)
         case TypeExpr(_, dims):
             return dims
-        case Declare(_, type):
-            return (type,)
+        case Declare(_, value_type):
+            return (value_type,)
         case Assign(_, value) | Output(value):
             return (value,)
         case Define(_, _, body):
@@ -55,15 +74,101 @@ def nodes_of(root: Ast) -> Iterator[Ast]:
         stack.extend(reversed(parts(node)))
 
 
-def index_names(program: Program) -> frozenset[str]:
-    """Every name that is bound as an index somewhere."""
-    found: set[str] = set()
-    for node in nodes_of(program):
-        if isinstance(node, IndexSum):
-            found.update(node.indices)
-        elif isinstance(node, Assign):
-            found.update(node.indices or free_indices(node))
-    return frozenset(found)
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What one walk over a program finds.
+
+    Parameters
+    ----------
+    count: the number of nodes.
+    indices: every name that is bound as an index somewhere.
+    sizes: names that stand in bounds, in ranges and as arguments that are sizes, in order.
+    assigned: the names that are assigned.
+    entries: how many subscripts a name has, where it has some.
+    vectors: names that are transposed or stand alone in a norm.
+    """
+
+    count: int
+    indices: frozenset[str]
+    sizes: tuple[str, ...]
+    assigned: frozenset[str]
+    entries: Mapping[str, int]
+    vectors: frozenset[str]
+
+
+def survey(program: Program) -> Survey:
+    """Walk over a program once for the names it binds and the places names stand at."""
+    nodes = list(nodes_of(program))
+    indices: set[str] = set()
+    assigned: set[str] = set()
+    vectors: set[str] = set()
+    subscripts: list[Name | Index] = []
+    written: list[Ast] = []
+    for node in nodes:
+        match node:
+            case Name(name):
+                if "_" in name:
+                    subscripts.append(node)
+            case Transpose(Name(name)) | Norm(_, Name(name)):
+                vectors.add(name)
+            case Index(base):
+                if isinstance(base, Name):
+                    subscripts.append(node)
+            case IndexSum(_, names, lower, upper):
+                indices.update(names)
+                written.extend(end for end in (lower, upper) if end is not None)
+            case Range(start, stop):
+                written.extend(end for end in (start, stop) if end is not None)
+            case Call():
+                written.extend(size_arguments(node))
+            case Assign(target, _, bound):
+                indices.update(bound or free_indices(node))
+                assigned.add(target.id)
+    sizes = dict.fromkeys(part.id for end in written for part in nodes_of(end) if isinstance(part, Name))
+    bound_names = frozenset(indices)
+    entries = _entries(subscripts, bound_names)
+    return Survey(len(nodes), bound_names, tuple(sizes), frozenset(assigned), entries, frozenset(vectors))
+
+
+def size_arguments(node: Call) -> Sequence[Ast]:
+    """The arguments of a call that are sizes."""
+    if node.func == "e" and len(node.args) == 2:
+        return node.args
+    record = OPERATIONS.get(node.func)
+    if record is None:
+        return ()
+    sized = record.size_arguments
+    return node.args if sized == "all" else [node.args[place] for place in sized if place < len(node.args)]
+
+
+def _entries(subscripts: Sequence[Name | Index], bound: frozenset[str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for node in subscripts:
+        if isinstance(node, Name):
+            name, _, below = node.id.rpartition("_")
+            count = 1 if below in bound else _letters(below, bound)
+        else:
+            assert isinstance(node.base, Name)
+            name, count = node.base.id, _entry_count(node, bound)
+        if name and count:
+            found[name] = max(found.get(name, 0), count)
+    return found
+
+
+def _letters(text: str, bound: frozenset[str]) -> int:
+    """How many indices a run of letters is."""
+    return len(text) if len(text) > 1 and all(letter in bound for letter in text) else 0
+
+
+def _entry_count(node: Index, bound: frozenset[str]) -> int:
+    only = node.items[0]
+    if len(node.items) > 1 or not node.subscript:
+        return len(node.items)
+    if isinstance(only, Num):
+        return 0
+    if isinstance(only, Name) and only.id not in bound:
+        return _letters(only.id, bound)
+    return 1
 
 
 def free_indices(node: Assign) -> tuple[str, ...]:

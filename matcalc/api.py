@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
@@ -73,7 +73,7 @@ def derive(
     elif isinstance(wrt, str):
         names = (canonical(wrt),) * order
     else:
-        names = tuple(canonical(name) for name in wrt)
+        names = _names(wrt)
         if len(names) not in (1, 2) or (order == 2 and len(names) != 2):
             raise UsageError(f"a derivative is taken by one or two variables, not {len(names)}")
     if len(names) == 2 and layout in ("numerator", "denominator"):
@@ -84,19 +84,31 @@ def derive(
 def _function(kind: Kind, text: Text, wrt: str | tuple[str, ...] | None, given: Vars) -> Function:
     expr = as_expr(text, given)
     single = wrt is None or isinstance(wrt, str)
+    names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
     if wrt is None:
-        names: tuple[str, ...] = (choose_variable(expr)[0],)
+        name, note = choose_variable(expr)
+        names, notes = (name,), (note,)
     elif isinstance(wrt, str):
         names = (canonical(wrt),)
     else:
-        names = tuple(canonical(name) for name in wrt)
+        names = _names(wrt)
         if not names or len(set(names)) != len(names):
-            raise UsageError("name each variable once")
+            raise UsageError("each variable is named once")
     for name in names:
         _require(expr, name)
     from .functions import Function, Request  # needs NumPy, which a formula does not
 
-    return Function(Request(kind, expr, names, single))
+    return Function(Request(kind, expr, names, single, notes=notes))
+
+
+def _names(wrt: Iterable[str]) -> tuple[str, ...]:
+    """Several variables by canonical name."""
+    if not isinstance(wrt, Iterable):
+        raise UsageError(
+            f"a variable is named by text, not by {type(wrt).__name__}", hint='wrt="x", or ("x", "y") for two'
+        )
+    return tuple(canonical(name) for name in wrt)
 
 
 def _require(expr: Expr, name: str) -> None:

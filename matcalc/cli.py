@@ -323,7 +323,10 @@ def _eval(options: argparse.Namespace) -> Answer:
     arrays = results if isinstance(results, tuple) else (results,)
     remarks = [*expr.notes, *(f"{name} is not used by the expression" for name in unused)]
     values = [np.asarray(array).tolist() for array in arrays]
-    lines = [np.array2string(np.asarray(array), separator=", ", threshold=10_000) for array in arrays]
+    lines = [
+        np.array2string(np.asarray(array), separator=", ", threshold=10_000) if np.ndim(array) else repr(value)
+        for array, value in zip(arrays, values, strict=True)
+    ]
     return Answer({"value": values if len(values) > 1 else values[0]}, lines, remarks)
 
 

@@ -41,15 +41,14 @@ def conditions(expr: Expr, roots: Sequence[Node]) -> tuple[str, ...]:
     expr: the expression as it was written, so that ``x ./ x`` still asks for ``x ≠ 0``.
     roots: nodes over its variables.
     """
-    found: dict[bytes | str, _Demand] = {}
+    found: dict[tuple[str | bytes, ...], _Demand] = {}
     for demand in (*_of_nodes([expr.node]), *_written(expr), *_of_nodes(roots)):
         if _holds(demand):
             continue
-        key: bytes | str = demand.template
-        if demand.template in (NONZERO, EVERYWHERE_NONZERO, POSITIVE, NONNEGATIVE, INVERTIBLE):
-            key = simplify(demand.operands[0])[0].digest
-        else:
-            key += "".join(operand.digest.hex() for operand in demand.operands)
+        mergeable = demand.template in (NONZERO, EVERYWHERE_NONZERO, POSITIVE, NONNEGATIVE, INVERTIBLE)
+        key: tuple[str | bytes, ...] = (demand.template, *(operand.digest for operand in demand.operands))
+        if mergeable:
+            key = (simplify(demand.operands[0])[0].digest,)
         known = found.get(key)
         found[key] = demand if known is None else _both(known, demand)
     return tuple(dict.fromkeys(_spell(demand, expr.order) for demand in found.values()))

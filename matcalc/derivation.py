@@ -112,7 +112,7 @@ class Derivative:
                 if warning and warning not in warnings:
                     warnings.append(warning)
             (raw,) = simplify(raw)
-            arranged = arrange(raw, expr.node.order, layout)
+            arranged = arrange(raw, raw.order - variable.order, layout)
         self.raw = raw
         self.node = simplify(arranged.node)[0] if arranged.node is not raw else raw
         self._row = arranged.row

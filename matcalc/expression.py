@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from .calculus.present import present
 from .calculus.simplify import simplify
-from .elaborate import Elaborated, elaborate
+from .elaborate import Elaborated, elaborate, type_text
 from .errors import LimitError, MatcalcError, ShapeError, UsageError
 from .expr.dims import Shape
 from .expr.nodes import Node
@@ -32,9 +32,6 @@ Declarations = Mapping[str, str]
 
 MAX_OPERATIONS = 100_000
 """Operations of one expression built by operators."""
-
-EAGER_LENGTH = 2_000
-"""Up to this many characters an expression built by operators is checked at once."""
 
 
 def is_function(name: str) -> bool:
@@ -117,6 +114,7 @@ class Expr:
     ) -> None:
         self._given = declarations(vars)
         self._expected = shape
+        self._is_built = False
         self.text = text
         self._size = 1
         self._meaning  # noqa: B018  errors are raised here, not at the first use
@@ -126,10 +124,9 @@ class Expr:
         self = cls.__new__(cls)
         self._given = dict(declared)
         self._expected = None
+        self._is_built = True
         self._size = size
         self.__dict__["program"] = program
-        if size <= EAGER_LENGTH // 4:
-            self._meaning  # noqa: B018
         return self
 
     @classmethod
@@ -148,6 +145,11 @@ class Expr:
     def text(self) -> str:
         """The program as text."""
         return to_text(self.program)
+
+    @property
+    def _declared(self) -> Declarations:
+        """The types of all names: built expressions have them, of read ones some are inferred."""
+        return self._given if self._is_built else self.vars
 
     @cached_property
     def program(self) -> Program:
@@ -178,7 +180,7 @@ class Expr:
         """What elaboration found: symbols, sizes, notes."""
         return self._meaning
 
-    @property
+    @cached_property
     def type(self) -> Type:
         """Kind and shape."""
         return self._meaning.type
@@ -186,7 +188,7 @@ class Expr:
     @property
     def shape(self) -> tuple[int | str, ...]:
         """The shape; sizes without a number are text."""
-        return shape_names(self._meaning.node.shape)
+        return shape_names(self.type.shape)
 
     @cached_property
     def order(self) -> tuple[str, ...]:
@@ -277,44 +279,44 @@ class Expr:
         statements = self.program.statements
         return statements if isinstance(statements[-1], Assign) else statements[:-1]
 
-    def _combine(self, others: Sequence[Expr], value: Ast) -> Expr:
-        """The expression ``value`` over the settings of this and other expressions."""
-        size = 1 + self._size + sum(other._size for other in others)
+    def _combine(self, operands: Sequence[Expr | Ast], build: Callable[..., Ast]) -> Expr:
+        """The expression ``build(*operands)`` over the settings of the operands.
+
+        Only the new operation is typed, with names in place of its operands, so that a long expression is built in
+        linear time; the whole of it is elaborated when it is needed, or to report an error in the user's names.
+        """
+        expressions = [operand for operand in operands if isinstance(operand, Expr)]
+        size = 1 + sum(expression._size for expression in expressions)
         if size > MAX_OPERATIONS:
             raise LimitError(
                 f"the expression has more than {MAX_OPERATIONS} operations",
                 hint='name what is used several times: mc.parse("s = …; s .* s")',
             )
-        declared = dict(self.vars) if others and self._size < EAGER_LENGTH else dict(self._given)
-        setting: dict[str, Ast] = {to_text(statement): statement for statement in self._setting}
-        for other in others:
-            for name, text in other.vars.items():
-                known = declared.setdefault(name, text)
-                if known != text:
-                    raise ShapeError(
-                        f"{name} is {known} in one operand and {text} in the other",
-                        hint="declare the names once, with mc.symbols",
-                    )
-            setting |= {to_text(statement): statement for statement in other._setting}
-        return Expr._built(Program((*setting.values(), Output(value))), declared, size)
+        declared: dict[str, str] = {}
+        setting: dict[str, Ast] = {}
+        for expression in expressions:
+            _merge(declared, expression._declared)
+            setting |= {to_text(statement): statement for statement in expression._setting}
+        targets = [statement.target.id for statement in setting.values() if isinstance(statement, Assign)]
+        for name in targets:
+            if targets.count(name) > 1:
+                raise UsageError(f"{name} is defined differently by two operands", hint="rename one of them")
+        value = build(*(operand._value if isinstance(operand, Expr) else operand for operand in operands))
+        made = Expr._built(Program((*setting.values(), Output(value))), declared, size)
+        made.__dict__["type"] = _type_of(operands, build) or made._meaning.type
+        return made
 
     def _binary(self, op: str, other: object, *, reflected: bool = False) -> Expr:
         right = as_operand(other)
         if right is None:
             return NotImplemented  # type: ignore[no-any-return]
-        left: Expr | Ast = self
-        if reflected:
-            left, right = right, left
-        asts = [side._value if isinstance(side, Expr) else side for side in (left, right)]
-        value: Ast
+        operands = (right, self) if reflected else (self, right)
         match op:
             case "+":
-                value = Add(((1, asts[0]), (1, asts[1])))
+                return self._combine(operands, lambda a, b: Add(((1, a), (1, b))))
             case "-":
-                value = Add(((1, asts[0]), (-1, asts[1])))
-            case _:
-                value = Binary(op, asts[0], asts[1], juxtaposed=op == "*")
-        return self._combine([side for side in (left, right) if isinstance(side, Expr) and side is not self], value)
+                return self._combine(operands, lambda a, b: Add(((1, a), (-1, b))))
+        return self._combine(operands, lambda a, b: Binary(op, a, b, juxtaposed=op == "*"))
 
     def _entrywise(self, op: str, other: object, *, reflected: bool = False) -> Expr:
         """``*`` between arrays is entrywise; with a number or a scalar it is the plain product."""
@@ -323,7 +325,7 @@ class Expr:
 
     @property
     def _is_scalar(self) -> bool:
-        return not self._meaning.node.shape
+        return not self.type.shape
 
     def __add__(self, other: object) -> Expr:
         return self._binary("+", other)
@@ -356,7 +358,7 @@ class Expr:
         return self._binary("*", other, reflected=True)
 
     def __pow__(self, other: object) -> Expr:
-        if len(self._meaning.node.shape) == 2 and isinstance(other, int) and other < 0:
+        if len(self.type.shape) == 2 and isinstance(other, int) and other < 0:
             raise UsageError(
                 "a negative power of a matrix could be meant entrywise or as an inverse",
                 hint="write A.inv() for the inverse and 1 / A for the reciprocals",
@@ -367,7 +369,7 @@ class Expr:
         return self._binary("^" if self._is_scalar else ".^", other, reflected=True)
 
     def __neg__(self) -> Expr:
-        return self._combine((), Add(((-1, self._value),)))
+        return self._combine([self], lambda a: Add(((-1, a),)))
 
     def __pos__(self) -> Expr:
         return self
@@ -375,7 +377,7 @@ class Expr:
     @property
     def T(self) -> Expr:  # noqa: N802
         """The transpose."""
-        return self._combine((), Transpose(self._value))
+        return self._combine([self], Transpose)
 
     def apply(self, function: str, *others: Expr | int | float | Fraction, **options: int | float) -> Expr:
         """Apply a function of the language by its name.
@@ -395,13 +397,14 @@ class Expr:
         ------
         UnknownName: there is no such function.
         """
-        operands = [as_operand(other) for other in others]
-        asts = [operand._value if isinstance(operand, Expr) else operand for operand in operands]
-        if any(ast is None for ast in asts):
-            raise UsageError(f"an operand of {function} is neither an expression nor a number")
+        operands: list[Expr | Ast] = [self]
+        for other in others:
+            operand = as_operand(other)
+            if operand is None:
+                raise UsageError(f"an operand of {function} is neither an expression nor a number")
+            operands.append(operand)
         keywords = tuple((name, number_ast(value)) for name, value in options.items())
-        call = Call(function, (self._value, *(ast for ast in asts if ast is not None)), keywords)
-        return self._combine([operand for operand in operands if isinstance(operand, Expr)], call)
+        return self._combine(operands, lambda *asts: Call(function, asts, keywords))
 
     def sum(self, axis: int | None = None) -> Expr:
         """The sum of all entries, or along an axis."""
@@ -418,6 +421,34 @@ class Expr:
     def inv(self) -> Expr:
         """The inverse."""
         return self.apply("inv")
+
+
+def _merge(into: dict[str, str], other: Declarations) -> None:
+    """Add declarations; a name may not have two types."""
+    for name, text in other.items():
+        known = into.setdefault(name, text)
+        if known != text:
+            raise ShapeError(
+                f"{name} is {known} in one operand and {text} in the other",
+                hint="declare the names once, with mc.symbols",
+            )
+
+
+def _type_of(operands: Sequence[Expr | Ast], build: Callable[..., Ast]) -> Type | None:
+    """The type of an operation on operands of known types; None when it does not fit."""
+    types: dict[str, str] = {}
+    places: list[Ast] = []
+    for position, operand in enumerate(operands):
+        if not isinstance(operand, Expr):
+            places.append(operand)
+            continue
+        name = f"operand_{position}"
+        types[name] = type_text(operand.type)
+        places.append(Transpose(Name(name)) if operand.type.kind == "row" else Name(name))
+    try:
+        return elaborate(Program((Output(build(*places)),)), types).type
+    except MatcalcError:
+        return None
 
 
 def number_ast(value: int | float | Fraction) -> Ast:
@@ -493,6 +524,8 @@ def symbols(text: str) -> Any:
     """
     declared = declarations(text)
     made = tuple(Expr._built(Program((Output(Name(name)),)), {name: kind}, 1) for name, kind in declared.items())
+    for expression in made:
+        expression._meaning  # noqa: B018  a type that makes no sense is reported here
     if not made:
         raise UsageError("no name is declared", source=text, hint='write "A: matrix(n, n), x: vector(n)"')
     return made[0] if len(made) == 1 else made

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
@@ -13,7 +12,7 @@ from .calculus.present import present
 from .calculus.simplify import simplify
 from .conditions import conditions
 from .derivation import Attached, Derivative, find_variable
-from .errors import ShapeError, UnknownName, UsageError
+from .errors import ShapeError, UsageError
 from .expr.build import add, product, variables
 from .expr.dims import Shape, shape_text
 from .expr.nodes import Node, Variable
@@ -24,7 +23,6 @@ from .notation.matrices import to_program
 from .notation.text import to_text
 from .notation.unicode import to_unicode
 from .syntax.ast import Ast
-from .syntax.greek import spell
 
 Kind = Literal["value", "derivative", "grad", "value_and_grad", "jacobian", "hessian", "hvp", "vjp", "jvp"]
 
@@ -40,6 +38,7 @@ class Request:
     wrt: the names differentiated by.
     single: whether the result is an array rather than a tuple with one array for each name.
     layout: for ``derivative``.
+    notes: what was chosen for the caller.
     """
 
     kind: Kind
@@ -47,6 +46,7 @@ class Request:
     wrt: tuple[str, ...]
     single: bool
     layout: str = "gradient"
+    notes: tuple[str, ...] = ()
 
 
 class _Plan(NamedTuple):
@@ -86,42 +86,41 @@ class Function:
 
     @property
     def args(self) -> tuple[str, ...]:
-        """The names of the arguments; directions come first."""
-        return (*(variable.name for variable in self._plan.directions), *self.function.order)
+        """The names of the arguments: directions, variables, and sizes that no array tells."""
+        directions = (variable.name for variable in self._plan.directions)
+        return (*directions, *self.function.order, *self.compiled.passed.values())
 
     def __call__(self, *directions: Any, **arrays: Any) -> Any:
-        """Evaluate; ``hvp``, ``vjp`` and ``jvp`` take their direction first."""
-        given = {spell(name): value for name, value in arrays.items()} if arrays else {}
-        names = [variable.name for variable in self._plan.directions]
-        if directions:
-            if len(directions) == 1 and len(names) > 1 and isinstance(directions[0], tuple | list):
-                directions = tuple(directions[0])
-            if len(directions) != len(names):
-                raise UsageError(
-                    f"{len(directions)} positional arguments were given, {len(names)} expected",
-                    hint=f"pass the arrays by name: {', '.join(f'{name}=…' for name in self.function.order)}",
-                )
-            given.update(zip(names, directions, strict=True))
-        elif len(names) > 1 and isinstance(given.get("v"), tuple | list) and "v" not in names:
-            given.update(zip(names, given.pop("v"), strict=True))
-        self._expect(given)
-        results = self.compiled(**given)
-        return self._shape_result(results)
+        """Evaluate; ``hvp``, ``vjp`` and ``jvp`` take their direction first, or as ``v``.
 
-    def _expect(self, given: Mapping[str, Any]) -> None:
-        """Raise a readable error for missing and unknown arguments."""
-        expected = self.args
-        missing = [name for name in expected if name not in given]
-        unknown = [name for name in given if name not in expected]
-        if unknown:
-            nearest = get_close_matches(unknown[0], missing or expected, 1, 0.5)
-            hint = f"did you mean {nearest[0]}?" if nearest else f"the arguments are {', '.join(expected)}"
-            raise UnknownName(f"there is no argument {unknown[0]}", hint=hint)
-        if missing:
+        Raises
+        ------
+        UnknownName: an argument that the function does not have.
+        UsageError: an argument is missing.
+        ShapeError: shapes do not fit the declared ones or each other.
+        DomainError: values that lack a declared property, or at which the function is not defined.
+        """
+        if directions or self._plan.directions:
+            arrays = self._with_directions(directions, arrays)
+        return self._shape_result(self.compiled(**arrays))
+
+    def _with_directions(self, directions: tuple[Any, ...], arrays: dict[str, Any]) -> dict[str, Any]:
+        """The arguments with the directions under their names."""
+        names = [variable.name for variable in self._plan.directions]
+        packed = isinstance(arrays.get("v"), tuple | list) and "v" not in self.args
+        if not directions and packed:
+            directions = tuple(arrays.pop("v"))
+        if len(directions) == 1 and not self.request.single and isinstance(directions[0], tuple | list):
+            directions = tuple(directions[0])
+        if not directions:
+            return arrays
+        if len(directions) != len(names):
+            expected = f"{len(names)} expected" if names else "none is expected"
             raise UsageError(
-                f"missing argument{'s' * (len(missing) > 1)}: {', '.join(missing)}",
-                hint=f"the arguments are {', '.join(expected)}, passed by name",
+                f"positional arguments: {len(directions)} given, {expected}",
+                hint=f"pass the arrays by name: {', '.join(f'{name}=…' for name in self.function.order)}",
             )
+        return {**arrays, **dict(zip(names, directions, strict=True))}
 
     def _shape_result(self, results: Sequence[Any]) -> Any:
         if self.request.kind == "value_and_grad":
@@ -130,7 +129,7 @@ class Function:
         if self.request.kind == "hessian" and not self.request.single:
             count = len(self.request.wrt)
             return tuple(tuple(results[row * count : (row + 1) * count]) for row in range(count))
-        return results[0] if self.request.single else tuple(results)
+        return results[0] if self._is_single else tuple(results)
 
     @property
     def compiled(self) -> Compiled:
@@ -146,6 +145,11 @@ class Function:
         """The NumPy source."""
         return self.compiled.source
 
+    @property
+    def _is_single(self) -> bool:
+        """Whether one array is computed; the directions of several names add up to one ``jvp``."""
+        return self.request.single or self.request.kind == "jvp"
+
     # --- facts -----------------------------------------------------------------------------------
 
     @cached_property
@@ -155,7 +159,7 @@ class Function:
 
     def _each(self, items: Sequence[Any]) -> Any:
         """One item, or a tuple of them when several derivatives are computed."""
-        return items[0] if self.request.single else tuple(items)
+        return items[0] if self._is_single else tuple(items)
 
     @property
     def formula(self) -> Any:
@@ -190,7 +194,7 @@ class Function:
     @property
     def notes(self) -> tuple[str, ...]:
         """How the text was read."""
-        return self.function.notes
+        return (*self.function.notes, *self.request.notes)
 
     def _repr_latex_(self) -> str:
         formulas = self.latex if isinstance(self.latex, tuple) else (self.latex,)

@@ -22,9 +22,7 @@ def split_line(line: str) -> tuple[str, dict[str, Any]]:
     ------
     UsageError: an option that does not exist, or one without a value.
     """
-    text, *options = line.split(" --")
-    if line.startswith("--"):
-        text, options = "", [line[2:], *options]
+    text, *options = f" {line}".split(" --")
     found: dict[str, Any] = {}
     for option in options:
         name, _, value = option.strip().partition(" ")

@@ -41,7 +41,7 @@ def test_everything_about_a_derivative() -> None:
     d = mc.derive("x^T A x", wrt="x", vars={"A": "matrix(n, n)", "x": "vector(n)"})
     assert d.formula == str(d) == "(A + A^T) x"
     assert d.unicode == "(A + Aᵀ) x"
-    assert d.latex.replace(" ", "") == r"(A+A^{\top})x".replace(" ", "")
+    assert d.latex == r"\left(A + A^{\top}\right) x"
     assert d.shape == ("n",)
     assert d.vars == {"x": "vector(n)", "A": "matrix(n, n)"}
     assert (d.wrt, d.order, d.layout) == (("x",), 1, "gradient")
@@ -102,6 +102,11 @@ def test_greek_letters_and_their_names_are_one() -> None:
     assert d.formula == mc.derive("lambda x^T x", "lambda").formula
     assert d.wrt == ("lambda",)
     np.testing.assert_allclose(d(λ=2.0, x=X), X @ X)
+
+
+def test_the_hessian_in_vec_layout_is_a_matrix() -> None:
+    d = mc.derive("tr(X A X)", "X", order=2, layout="vec")
+    assert d.shape == ("n^2", "n^2")
 
 
 def test_layouts() -> None:
@@ -299,9 +304,8 @@ def test_arguments_are_checked_by_name() -> None:
     g = mc.grad("||A x - b||^2", wrt="x")
     with pytest.raises(mc.UsageError, match="missing argument: b"):
         g(A=A, x=X)
-    with pytest.raises(mc.UnknownName, match="no argument B") as error:
+    with pytest.raises(mc.UnknownName, match="no argument B"):
         g(A=A, x=X, B=B)
-    assert "did you mean b?" in str(error.value) or "arguments are" in str(error.value)
     with pytest.raises(mc.UsageError, match="by name"):
         g(A, X, B)
     with pytest.raises(mc.UnknownName, match="no variable z"):
@@ -454,7 +458,7 @@ def test_symbols() -> None:
     assert isinstance(mc.symbols("x: vector(n)"), mc.Expr)
     names = mc.symbols("A, B: matrix(m, n) ; x: vector(n)")
     assert [str(name) for name in names] == ["A", "B", "x"]
-    with pytest.raises(mc.UsageError):
+    with pytest.raises(mc.ParseError):
         mc.symbols("x^T x")
 
 

@@ -8,7 +8,7 @@ from ..expr.build import add
 from ..expr.dims import Shape
 from ..expr.nodes import Exact, Node, Sum, Term, Variable
 from .derive import derivative
-from .present import present, sums_of
+from .present import by_entries, factor_sum, present, sums_of
 from .simplify import simplify
 
 #: Sums with more terms than this are differentiated as a whole.
@@ -24,7 +24,11 @@ def differentiate(root: Node, wrt: Sequence[Variable]) -> Node:
     wrt: the variables, in the order of the axes they append.
     """
     (node,) = simplify(root)
-    for variable in wrt:
+    written = sums_of(node)
+    for position, variable in enumerate(wrt):
+        if position:
+            # what cancels in the first derivative must not come back in the second
+            node = present(node, written)
         (node,) = simplify(derivative(node, variable))
     return node
 
@@ -47,7 +51,10 @@ def formula(root: Node, wrt: Sequence[Variable]) -> Node:
     for coefficient, term in terms:
         shown = present(add([(coefficient, differentiate(term, wrt))], _shape(root, wrt)), written)
         parts += [(c, part) for c, part in shown.terms] if isinstance(shown, Sum) else [(1, shown)]
-    return add(parts, _shape(root, wrt), flatten=False)
+    total = add(parts, _shape(root, wrt), flatten=False)
+    if len(terms) > 1 and isinstance(total, Sum):
+        total = factor_sum(total)
+    return by_entries(total, written)
 
 
 def _shape(root: Node, wrt: Sequence[Variable]) -> Shape:

@@ -27,12 +27,15 @@ from ..expr.build import (
 from ..expr.dims import Dim
 from ..expr.nodes import Call, Exact, Factor, Node, Product, Structure, Sum, Term, derived, postorder
 from ..ops.apply import call
+from .slices import slice_axis
 from .simplify import flat_product, rewrite, simplify, spread_factor
 
 #: Sums with more terms than this are left as they are: looking for common factors compares pairs of terms.
 LARGEST_FACTORED_SUM = 24
 #: Products of sums are tried multiplied out only below this many operators.
 LARGEST_EXPANDED = 60
+#: Vectors and matrices up to this size per axis are written entry by entry when they are made of unit vectors.
+LARGEST_ENTRYWISE = 4
 
 
 def present(root: Node, written: frozenset[bytes] = frozenset()) -> Node:
@@ -54,6 +57,39 @@ def present(root: Node, written: frozenset[bytes] = frozenset()) -> Node:
             break
         node = following
     return node
+
+
+def by_entries(node: Node, written: frozenset[bytes]) -> Node:
+    """A short vector or matrix of known size that is put together from unit vectors, entry by entry.
+
+    ``(x_2 - x_1^2) e_2 - 2 x_1 (x_2 - x_1^2) e_1`` is a column of two numbers.
+    """
+    sizes = [dim.constant for dim in node.shape]
+    if not 1 <= len(sizes) <= 2 or any(size is None or not 1 <= size <= LARGEST_ENTRYWISE for size in sizes):
+        return node
+    if not derived(node, "units", _has_units):
+        return node
+    entries: list[tuple[Exact, Node]] = []
+    places = [()]
+    for size in sizes:
+        assert size is not None
+        places = [(*place, k) for place in places for k in range(1, size + 1)]
+    for place in places:
+        entry = node
+        for k in reversed(place):
+            entry = slice_axis(entry, entry.order - 1, Dim.of(k))
+        entry = present(entry, written)
+        units: list[Operand] = [
+            (Structure("unit", Dim.of(k), dim), 1, (axis,)) for axis, (k, dim) in enumerate(zip(place, node.shape, strict=True))
+        ]
+        entries.append((1, product([*units, (entry, 1, ())], range(node.order))))
+    return add(entries, node.shape)
+
+
+def _has_units(node: Node) -> bool:
+    if isinstance(node, Structure):
+        return node.kind == "unit"
+    return isinstance(node, Product | Sum) and any(child.cache["units"] for child in node.children)
 
 
 def sums_of(root: Node) -> frozenset[bytes]:
@@ -128,7 +164,11 @@ def _multiplied_out(node: Node) -> list[tuple[Exact, Node]]:
     while pending:
         coefficient, part = pending.pop()
         place = None
-        if isinstance(part, Product) and len(pending) + len(result) < LARGEST_FACTORED_SUM:
+        if (
+            isinstance(part, Product)
+            and len(pending) + len(result) < LARGEST_FACTORED_SUM
+            and not any(isinstance(f.node, Structure) and f.node.order and f.node.kind != "delta" for f in part.factors)
+        ):
             for k, factor in enumerate(part.factors):
                 if isinstance(factor.node, Sum) and factor.exponent == 1 and 2 <= len(factor.node.terms) <= 4:
                     place = k
@@ -180,7 +220,7 @@ def _factor_all(root: Node, written: frozenset[bytes]) -> Node:
         rebuilt = with_children(node, [done[child.digest] for child in node.children])
         if isinstance(rebuilt, Sum) and len(rebuilt.terms) > 1 and rebuilt.digest not in written:
             rebuilt = factor_sum(rebuilt)
-        done[node.digest] = _tidy_sign(_tidy_numbers(_content(rebuilt, written)), written)
+        done[node.digest] = _permuted_sum(_tidy_sign(_tidy_numbers(_content(rebuilt, written)), written))
     return done[root.digest]
 
 
@@ -251,13 +291,30 @@ def _tidy_sign(node: Node, written: frozenset[bytes]) -> Node:
         if base.digest in written:
             continue
         turned = add([(-c, part) for c, part in base.terms], base.shape, flatten=False)
-        mixed = any(c < 0 for c, _ in base.terms)
-        if turned.digest in written or (coefficient < 0 and mixed):
+        if turned.digest in written or _is_backwards(base):
             operands: list[Operand] = list(inner.factors)
             operands[place] = (turned, factor.exponent, factor.labels)
             sizes = dict(enumerate(inner.shape))
             return _tidy_sign(scale(-coefficient, product(operands, range(inner.order), sizes)), written | {turned.digest})
     return node
+
+
+def _is_backwards(node: Sum) -> bool:
+    """Whether the negative of a sum reads better: ``1 - s``, not ``s - 1``."""
+    constant = [c for c, part in node.terms if is_ones(part)]
+    if constant:
+        return constant[0] < 0 and any(c > 0 for c, _ in node.terms)
+    return 2 * sum(c < 0 for c, _ in node.terms) > len(node.terms)
+
+
+def _permuted_sum(node: Node) -> Node:
+    """A sum of higher order whose axes are exchanged as a whole: term by term."""
+    if not isinstance(node, Product) or node.order < 3 or len(node.factors) != 1 or list(node.summed):
+        return node
+    base, exponent, labels = node.factors[0]
+    if not isinstance(base, Sum) or exponent != 1 or len(set(labels)) != len(labels):
+        return node
+    return spread_factor(node, 0)
 
 
 class _Part(NamedTuple):
@@ -425,13 +482,11 @@ def _grow(
 ) -> _Match | None:
     order = len(start)
     exponent = _common_exponent(left.factors[i].exponent, right.factors[j].exponent)
-    if exponent is not None and exponent < 0 and left.factors[i].node.children:
-        # a long divisor stays with each term; a short one (1/n) may stand in front
-        return None
     labels = _extend(start, left.factors[i], right.factors[j], order)
     if exponent is None or labels is None:
         return None
-    if isinstance(left.factors[i].node, Structure) and left.factors[i].node.order:
+    first = left.factors[i]
+    if isinstance(first.node, Structure) and first.node.order and not (order > 2 and max(first.labels) < order):
         return None
     chosen = [(i, j, exponent)]
     grown = not alone
@@ -447,7 +502,7 @@ def _grow(
                     continue
                 if first.labels and not any(label in labels for label in first.labels):
                     continue
-                if isinstance(first.node, Structure) and first.node.order:
+                if isinstance(first.node, Structure) and first.node.order and order <= 2:
                     continue
                 common = _common_exponent(first.exponent, second.exponent)
                 extended = _extend(labels, first, second, order)
@@ -528,7 +583,7 @@ def _remainders(
     scalar_only = not interface and not any(operands for _, operands, _ in rests)
     if scalar_only:
         return None
-    if len(interface) > 2:
+    if len(interface) > 2 or any(_is_identity(operands) for _, operands, _ in rests):
         return None
     sizes_of = dict(enumerate(left.sizes))
     shape = tuple(sizes_of[label] for label in interface)
@@ -540,6 +595,12 @@ def _remainders(
             known = {label: sizes_of[label] for label in interface}
             terms.append((coefficient, product(operands, interface, {**known})))
     return add(terms, shape), tuple(interface)
+
+
+def _is_identity(operands: Sequence[Operand]) -> bool:
+    """Whether what is left of a term is an identity matrix: ``(A - I) X`` for ``A X - X`` is not what people write."""
+    with_labels = [node for node, _, labels in operands if labels]
+    return len(with_labels) == 1 and isinstance(with_labels[0], Structure) and with_labels[0].kind == "delta"
 
 
 def _rest(part: _Part, places: Sequence[int], exponents: Sequence[Exact]) -> list[Operand]:

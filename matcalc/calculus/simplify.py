@@ -18,6 +18,7 @@ from ..expr.build import (
     delta,
     exact,
     is_ones,
+    is_symmetric,
     is_zero,
     number,
     ones,
@@ -208,7 +209,8 @@ def cancel_inverse(node: Product) -> Node | None:
         for other_place, other in enumerate(node.factors):
             if other.node != target or other.exponent != 1 or other_place == place or len(other.labels) != 2:
                 continue
-            for mine, its in ((1, 0), (0, 1)):
+            sides = ((1, 0), (0, 1), (0, 0), (1, 1)) if is_symmetric(target) else ((1, 0), (0, 1))
+            for mine, its in sides:
                 middle = factor.labels[mine]
                 free = factor.labels[1 - mine]
                 if other.labels[its] != middle or middle < node.order or _uses(node, middle) != 2 or free == middle:
@@ -473,18 +475,21 @@ def distribute_over_structures(node: Product) -> Node | None:
             shared = set(factor.labels) & set(other.labels)
             if not any(label >= node.order for label in shared):
                 continue
-            if not any(_has_structure(part, base.kind) for _, part in total.terms):
+            axes = [axis for axis, label in enumerate(other.labels) if label in shared and label >= node.order]
+            if not any(_has_structure(part, base.kind, axis) for _, part in total.terms for axis in axes):
                 continue
             return spread_factor(node, other_place)
     return None
 
 
-def _has_structure(node: Node, kind: str) -> bool:
+def _has_structure(node: Node, kind: str, axis: int) -> bool:
+    """Whether a structure of this kind stands on an axis of a term."""
     kinds = ("unit", "select") if kind in ("unit", "select") else (kind,)
     if isinstance(node, Structure):
         return node.kind in kinds
     return isinstance(node, Product) and any(
-        isinstance(factor.node, Structure) and factor.node.kind in kinds for factor in node.factors
+        isinstance(factor.node, Structure) and factor.node.kind in kinds and axis in factor.labels
+        for factor in node.factors
     )
 
 
@@ -899,7 +904,7 @@ def frechet_of_commuting(node: Call) -> Node | None:
     if node.order != 2 or not commutes_plainly(node.args[0], node.args[1]):
         return None
     value = call("expm" if node.op == "expm_frechet" else "inv", node.args[0])
-    return product([(value, 1, (0, 2)), (node.args[1], 1, (2, 1))], (0, 1))
+    return product([(node.args[1], 1, (0, 2)), (value, 1, (2, 1))], (0, 1))
 
 
 def sylvester_of_commuting(node: Call) -> Node | None:

@@ -19,13 +19,11 @@ from .cost import operator_count
 from .network import Network, read_network, reduce, structure_ast
 from .pieces import (
     Chain,
-    Item,
     call,
     chain_ast,
     dimension,
     entrywise_chain,
     flip,
-    in_front,
     integer,
     raised,
     rational,
@@ -210,27 +208,14 @@ class _Writer:
             ),
         )
         full = any(_fills(term.node) for term in terms) if len(terms) > 1 else False
-        common = self.common_coefficient(terms) if len(terms) > 1 else 1
         written: list[tuple[int, ast.Ast]] = []
         for coefficient, part in terms:
-            scaled = coefficient / common if common != 1 else coefficient
-            short = self.write_broadcast(scaled, part) if full else None
-            written.append(short if short is not None else self.write_term(scaled, part))
+            short = self.write_broadcast(coefficient, part) if full else None
+            written.append(short if short is not None else self.write_term(coefficient, part))
         written.sort(key=lambda term: term[0] < 0)
         if len(written) == 1:
             return signed(*written[0])
-        total = ast.Add(tuple(written))
-        if common == 1:
-            return total
-        return in_front(rational(common), total)
-
-    def common_coefficient(self, terms: Sequence[tuple[Exact, Node]]) -> Exact:
-        """The number that all terms carry, when taking it out shortens the sum."""
-        sizes = {abs(coefficient) for coefficient, _ in terms}
-        if len(sizes) == 1:
-            size = sizes.pop()
-            return size if size != 1 else 1
-        return 1
+        return ast.Add(tuple(written))
 
     def write_broadcast(self, coefficient: Exact, node: Node) -> tuple[int, ast.Ast] | None:
         """A term that is constant along some axes, in a sum with terms that are not: it expands by itself."""

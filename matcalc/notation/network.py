@@ -485,7 +485,21 @@ def _series_structure(first: Edge, second: Edge, label: int, start: int, end: in
     begin = offset if takes else Dim.of(0) - offset
     count = m if takes else n
     rows = ast.Range(dimension(begin + 1), dimension(begin + count))
-    return Edge(start, end, Quotient((single(ast.Index(tree, (rows, ast.Range(None, None)))),), ()))
+    everything = ast.Range(None, None)
+    if len(chain) == 1:
+        base = chain[0].ast
+        items: tuple[ast.Ast, ...] = (everything, everything)
+        if isinstance(base, ast.Index) and len(base.items) == 2 and not base.subscript:
+            base, items = base.base, base.items
+        place = 1 if chain[0].transposed else 0
+        if _is_everything(items[place]):
+            picked = ast.Index(base, (rows, items[1]) if place == 0 else (items[0], rows))
+            return Edge(start, end, Quotient(((Item(picked, place == 1, False),),), ()))
+    return Edge(start, end, Quotient((single(ast.Index(tree, (rows, everything))),), ()))
+
+
+def _is_everything(item: ast.Ast) -> bool:
+    return isinstance(item, ast.Range) and item.start is None and item.stop is None
 
 
 def _merge_parallel(network: Network) -> bool:

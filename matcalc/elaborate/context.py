@@ -6,6 +6,7 @@ the text names only in a bound or as an argument (``sum_{i=1}^N``) and keeps tha
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -228,6 +229,17 @@ class Session:
         text = self.text(node) or {"column": "a vector", "row": "a row"}.get(value.type.kind, f"a {value.type.kind}")
         return f"{text} ({shape})"
 
+    def readable(self, text: str) -> str:
+        """A text with its placeholders replaced by the names they would end up with."""
+        if "?" not in text:
+            return text
+        names = self.open_names()
+
+        def shown(match: re.Match[str]) -> str:
+            return self.dim_text(self.dimensions.resolve(Dim.of(match[0])).substitute(names)).lstrip("?")
+
+        return re.sub(r"\?\w+", shown, text)
+
     def open_names(self) -> dict[str, Dim]:
         """Readable names for the placeholders of the variables, in order of their appearance."""
         shapes = [tuple(map(self.dimensions.resolve, value.type.shape)) for value in self.variables.values()]
@@ -318,7 +330,7 @@ class Site:
 
     def fail(self, message: str, hint: str | None = None) -> NoReturn:
         """Raise `ShapeError` at this expression."""
-        self.refuse(ShapeError(message, span=self.span, hint=hint))
+        self.refuse(ShapeError(self.session.readable(message), span=self.span, hint=hint))
 
     def refuse(self, error: MatcalcError) -> NoReturn:
         """Raise an error, on account of the operands at hand."""

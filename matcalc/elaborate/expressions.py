@@ -315,12 +315,14 @@ class Visitor:
             return entrywise(session, record.name, values, [operators.operand_labels(v, kind) for v in values], kind)
         if record.name in ARRAY_FUNCTIONS and len(values) == 1 and values[0].is_scalar:
             session.doubt(operators.DOUBT_SCALAR_AS_ARRAY, values[0])
+        if options is not None and options.get("axis") != record.options.get("axis") and values[0].is_scalar:
+            site.fail(f"{session.describe(nodes[0], values[0])} is a scalar and has no axis", "leave out axis=")
         types = [Type(value.type.kind, tuple(map(session.dimensions.resolve, value.type.shape))) for value in values]
         before = dict(session.notes)
         try:
             value_type, make = typing_rule(record)(site, types, dict(record.options) if options is None else options)
         except ShapeError as error:
-            self.explain(error, nodes, values)
+            self.explain(error, node, nodes, values)
             raise
         if quiet:
             session.notes.clear()
@@ -330,9 +332,11 @@ class Visitor:
             result.open = False
         return result
 
-    def explain(self, error: ShapeError, nodes: Sequence[Ast], values: Sequence[Value]) -> None:
+    def explain(self, error: ShapeError, node: Ast, nodes: Sequence[Ast], values: Sequence[Value]) -> None:
         """Add the operands in the reader's words to an error of a typing rule."""
         self.session.guilty = tuple(values)
+        if error.message.startswith("the sizes ") and isinstance(node, Call):
+            error.message = f"{self.session.text(node) or node.func}: {error.message}"
         if error.hint is None and values:
             shown = ", ".join(
                 self.session.describe(part, value) for part, value in zip(nodes, values, strict=True)

@@ -81,7 +81,7 @@ class Attempt(Generic[T]):
     result, error: one of the two.
     cost: of all doubts together.
     doubts: the undeclared names that each doubt, or the error, hangs on; the likeliest culprit first.
-    undeclared: all undeclared names, in order of appearance.
+    undeclared: all undeclared names with the types they had, in order of appearance.
     ambiguous: whether the error is about a product that could be meant in several ways.
     """
 
@@ -144,7 +144,7 @@ def choose(run: Callable[[Mapping[str, str]], Attempt[T]], seen: Survey) -> T:
                 break
     if best is None:
         assert first.error is not None
-        raise _asking(first.error, first.undeclared)
+        raise _asking(first)
     return _result(best.attempt)
 
 
@@ -176,10 +176,12 @@ def _result(attempt: Attempt[T]) -> T:
     return attempt.result
 
 
-def _asking(error: MatcalcError, undeclared: Sequence[str]) -> MatcalcError:
+def _asking(first: Attempt[T]) -> MatcalcError:
     """Ask for declarations of the names whose types had to be guessed."""
-    listed = ", ".join(undeclared[:4]) + (", …" if len(undeclared) > 4 else "")
-    ask = f"or declare {listed}, as in x: vector(n)"
-    error.hint = f"{error.hint}; {ask}" if error.hint and "declare" not in error.hint else error.hint or ask
+    error = first.error
+    assert error is not None
+    listed = "; ".join(first.undeclared[:4]) + ("; …" if len(first.undeclared) > 4 else "")
+    ask = f"these types were assumed, declare others: {listed}"
+    error.hint = f"{error.hint}; {ask}" if error.hint else ask
     return error
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import NoReturn
 
-from ..errors import ShapeError, Unsupported
+from ..errors import DomainError, ShapeError, Unsupported
 from ..expr import build
 from ..expr.dims import Dim
 from ..expr.nodes import Exact, Map, Node, Structure
@@ -222,9 +222,8 @@ def _alignment_hint(session: Session, left: Value, right: Value, left_node: Ast,
     kinds = {left.type.kind, right.type.kind}
     if kinds == {"row", "column"}:
         row_text = a if left.type.kind == "row" else b
-        return f"one is a row, the other a column: did you mean {_bracketed(row_text)}^T?" if row_text else (
-            "one is a row, the other a column: transpose one of them"
-        )
+        flipped = _flipped(_bracketed(row_text))
+        return f"one is a row, the other a column: did you mean {flipped}?" if row_text else "transpose one of them"
     resolve = session.dimensions.resolve
     both = left.type.kind == right.type.kind == "matrix"
     if both and b and resolve(left.type.shape[0]) == resolve(right.type.shape[1]):
@@ -390,7 +389,8 @@ def _cannot_multiply(
             + ("; or declare their types" if session.ambiguous else ""),
         )
     if kinds == ("row", "row"):
-        site.fail(f"{message}: both are rows", f"write {a} {b}^T for the inner product or {a} .* {b} entry by entry")
+        first, second = session.text(left_node) or "x^T", _untransposed(b)
+        site.fail(f"{message}: both are rows", f"write {first} {second} for the inner product or {a} .* {b} entry by entry")
     if kinds == ("matrix", "row"):
         site.fail(f"{message}: a row cannot stand behind a matrix", f"did you mean {a} {_untransposed(b)}?")
     if kinds == ("column", "matrix"):
@@ -410,7 +410,8 @@ def _cannot_multiply(
 
 
 def _flipped(text: str) -> str:
-    return _untransposed(text) if text.endswith(("^T", "'")) else f"{text}^T"
+    bare = _untransposed(text)
+    return f"{text}^T" if bare == text else bare
 
 
 def _untransposed(text: str) -> str:
@@ -455,6 +456,8 @@ def divide(
     if left.number is not None and right.number:
         return number(Fraction(left.number) / Fraction(right.number))
     site = session.at(node, left, right)
+    if right.number == 0:
+        site.refuse(DomainError("division by zero", hint="the divisor is zero for every input"))
     if left.is_array and right.is_array:
         same = left.type.kind == right.type.kind and len(left.type.shape) == len(right.type.shape)
         if not expand and not same:

@@ -21,7 +21,7 @@ from ..syntax.ast import (
     TypeExpr,
 )  # fmt: skip
 from .context import Session, Site, is_open, name_placeholders, taken_names
-from .declare import Symbol, agree, declared_dims, outside_declarations, read_type
+from .declare import Symbol, agree, declared_dims, outside_declarations, read_type, type_text
 from .expressions import Visitor, run
 from .indices import settle_accesses
 from .infer import Attempt, choose
@@ -116,14 +116,23 @@ def _attempt(
         if shape is not None:
             _shaped(session, program, typed.output, shape)
         _settle(session)
-        undeclared = [name for name, value in session.variables.items() if value.open]
         blamed = [undeclared_names(doubt.values) for doubt in session.doubts[:1000]]
         cost = sum(doubt.cost for doubt in session.doubts)
     except MatcalcError as error:
-        undeclared = [name for name, value in session.variables.items() if value.open]
-        guilty = undeclared_names(session.guilty) or undeclared
-        return Attempt(None, error, 0.0, [guilty], undeclared, session.ambiguous)
-    return Attempt(typed, None, cost, blamed, undeclared)
+        guilty = undeclared_names(session.guilty) or [name for name, value in session.variables.items() if value.open]
+        return Attempt(None, error, 0.0, [guilty], _assumed(session), session.ambiguous)
+    return Attempt(typed, None, cost, blamed, ())
+
+
+def _assumed(session: Session) -> list[str]:
+    """The undeclared names with the types they had in an attempt, as declarations."""
+    loose = {name: value for name, value in session.variables.items() if value.open}
+    names = session.open_names() if loose else {}
+    found = []
+    for name, value in loose.items():
+        shape = tuple(session.dimensions.resolve(dim).substitute(names) for dim in value.type.shape)
+        found.append(f"{name}: {type_text(Type(value.type.kind, shape))}")
+    return found
 
 
 # --- statements ----------------------------------------------------------------------------------

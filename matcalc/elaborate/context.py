@@ -15,6 +15,7 @@ from typing import NoReturn
 from ..errors import MatcalcError, ShapeError, Span
 from ..expr.dims import Dim
 from ..expr.typed import Type
+from ..ops.signature import shorter
 from ..syntax.ast import NOWHERE, Ast, Name
 from .values import IndexVariable, Value
 
@@ -59,6 +60,8 @@ class Dimensions:
             name = dim.name
             if name is not None:
                 known = self.bindings.get(name)
+                if known is None and name.startswith("min("):
+                    return self.resolve_shorter(dim, name)
                 if known is None:
                     return dim
                 dim = known
@@ -69,6 +72,14 @@ class Dimensions:
             dim = dim.substitute(values)
         return dim
 
+    def resolve_shorter(self, dim: Dim, name: str) -> Dim:
+        """``min(?0, n)`` once the placeholders in it are known."""
+        sides = name[4:-1].split(", ")
+        if len(sides) != 2 or not all(side.lstrip("?").isalnum() for side in sides):
+            return dim
+        named = [self.resolve(Dim.of(int(side) if side.isdigit() else side)) for side in sides]
+        return shorter(named[0], named[1])
+
     def unify(self, left: Dim, right: Dim, span: Span = NOWHERE) -> bool:
         """Make two dimensions equal; False when they cannot be. A product of unknowns waits until it is known."""
         left, right = self.resolve(left), self.resolve(right)
@@ -77,7 +88,7 @@ class Dimensions:
         if not is_open(left) and not is_open(right):
             return False
         a, b = left.name, right.name
-        if a is not None and b is not None:
+        if a is not None and b is not None and "?" in (a[0], b[0]):
             # the common case, without arithmetic: two names, at least one a placeholder
             bind_left = not b.startswith("?") or (a.startswith("?") and _rank(a) > _rank(b))
             first = a if bind_left else b
@@ -313,6 +324,14 @@ class Site:
         self.session = session
         self.span = span
         self.values = tuple(values)
+
+    def resolve_shorter(self, dim: Dim, name: str) -> Dim:
+        """``min(?0, n)`` once the placeholders in it are known."""
+        sides = name[4:-1].split(", ")
+        if len(sides) != 2 or not all(side.lstrip("?").isalnum() for side in sides):
+            return dim
+        named = [self.resolve(Dim.of(int(side) if side.isdigit() else side)) for side in sides]
+        return shorter(named[0], named[1])
 
     def unify(self, left: Dim, right: Dim) -> None:
         """Make two dimensions equal, or raise `ShapeError` in the reader's names."""

@@ -72,6 +72,9 @@ NORMS: Mapping[str, str] = MappingProxyType(
     {"": "norm", "2": "norm", "F": "norm", "1": "norm1", "inf": "norminf", "*": "nuclear"}
 )
 
+NORM_NOTES: Mapping[str, str] = MappingProxyType({"norm": "", "norm1": "1", "norminf": "inf"})
+
+
 def run(visit: Visit) -> Any:
     """Drive a visit to its value; the stack is a list."""
     stack = [visit]
@@ -124,6 +127,9 @@ class Visitor:
                 return operators.add(session, signed, [term for _, term in terms])
             case Binary("^" | ".^", Name("e"), right) if self.resolver.known("e", scope) is None:
                 exponent = yield self.expression(right, scope)
+                if exponent.type.kind == "matrix":
+                    text = session.text(node) or "e^A"
+                    session.at(node).note(f"{text} is entrywise; expm(A) is the matrix exponential")
                 return self.operation(node, OPERATIONS["exp"], [exponent], [right])
             case Binary("^", left, Name("T")) if self.resolver.known("T", scope) is None:
                 value = yield self.expression(left, scope)
@@ -264,11 +270,19 @@ class Visitor:
                 continue
             values.append(self.leaf(argument, scope) or (yield self.expression(argument, scope)))
             nodes.append(argument)
+        if node.func != "normF" and options.get("axis") is None and values:
+            self.note_norm(node, record.name, values[0])
         if record.name == "tr" and len(values) == 1:
             traced = self.trace_of_power(node, nodes[0], values[0])
             if traced is not None:
                 return traced
         return self.operation(node, record, values, nodes, options)
+
+    def note_norm(self, node: Call, name: str, value: Value) -> None:
+        """Say which norm of a matrix is meant."""
+        if name in NORM_NOTES and value.type.kind == "matrix":
+            text = self.session.text(node) or node.func
+            self.session.at(node).note(f"{text} of a matrix is {MATRIX_NORMS[NORM_NOTES[name]]}")
 
     def trace_of_power(self, node: Call, argument: Ast, value: Value) -> Value | None:
         """``tr(X^k)`` with a symbolic k has a derivative that X^k has not."""

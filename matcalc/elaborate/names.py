@@ -126,6 +126,9 @@ class Resolver:
         items = self.subscript(name, scope)
         if items is not None:
             base = name.rpartition("_")[0]
+            if len(items) == 1 and self.is_sample(base, scope):
+                self.session.at(node).note(f"{name} is row {name.rpartition('_')[2]} of {base.upper()}, as a column")
+                base = base.upper()
             return access(self.session.at(node), self.known(base, scope) or self.variable(base), items, base)
         if name not in self.session.variables:
             self.refuse_misspelling(node, scope)
@@ -166,6 +169,12 @@ class Resolver:
             return [Place(None, Dim.of(int(digit))) for digit in digits]
         sizes = self.sizes()
         return [Place(None, sizes[below])] if below in sizes else None
+
+    def is_sample(self, name: str, scope: Scope) -> bool:
+        """Whether ``x_i`` means row i of a declared matrix ``X``, for there is no x."""
+        if len(name) != 1 or not name.islower() or name in self.session.variables:
+            return False
+        return self.order_of(name, scope) is None and self.order_of(name.upper(), scope) == 2
 
     def order_of(self, name: str, scope: Scope) -> int | None:
         """The number of axes of a known name."""

@@ -390,7 +390,8 @@ def _cannot_multiply(
         )
     if kinds == ("row", "row"):
         first, second = session.text(left_node) or "x^T", _untransposed(b)
-        site.fail(f"{message}: both are rows", f"write {first} {second} for the inner product or {a} .* {b} entry by entry")
+        hint = f"write {first} {second} for the inner product or {a} .* {b} entry by entry"
+        site.fail(f"{message}: both are rows", hint)
     if kinds == ("matrix", "row"):
         site.fail(f"{message}: a row cannot stand behind a matrix", f"did you mean {a} {_untransposed(b)}?")
     if kinds == ("column", "matrix"):

@@ -197,7 +197,8 @@ def _statement(typed: _Typed, statement: Ast, *, last: bool) -> None:
     match statement:
         case Declare(targets):
             for target in targets:
-                visitor.resolver.variable(target.id)
+                if target.id not in visitor.resolver.seen.assigned:
+                    visitor.resolver.variable(target.id)
         case Assign(target, value, indices):
             loose = () if target.id in names.declared else free_indices(statement)
             name = target.id.rpartition("_")[0] if not indices and loose else target.id
@@ -207,7 +208,6 @@ def _statement(typed: _Typed, statement: Ast, *, last: bool) -> None:
             result: Value = run(visit)
             if name in names.declared:
                 _check_declared(visitor.session, statement, name, names.declared.pop(name)[0], result)
-                visitor.session.variables.pop(name, None)
             names.assigned[name] = result
             whole = result.number if isinstance(result.number, int) else None
             names.integers.pop(name, None)

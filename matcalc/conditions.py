@@ -9,9 +9,9 @@ from typing import NamedTuple
 from .calculus.simplify import simplify
 from .elaborate import elaborate
 from .errors import MatcalcError
-from .expr.build import is_symmetric, variables
+from .expr.build import is_symmetric, product, variables
 from .expr.facts import is_nonnegative, is_positive
-from .expr.nodes import Call, Exact, Map, Node, Product, postorder
+from .expr.nodes import Call, Exact, Factor, Map, Node, Product, Structure, postorder
 from .expression import Expr
 from .notation.matrices import to_ast
 from .notation.precedence import as_number, walk
@@ -25,7 +25,7 @@ INVERTIBLE = "{0} invertible"
 SPELLINGS = {"det({0}) != 0": INVERTIBLE, "{0} != 0": NONZERO, "{0} >= 0": NONNEGATIVE}
 
 
-class _Demand(NamedTuple):
+class Demand(NamedTuple):
     """A condition: a template with ``{0}``, ``{1}`` … for the operands, and their text where it was written by hand."""
 
     template: str
@@ -34,14 +34,22 @@ class _Demand(NamedTuple):
 
 
 def conditions(expr: Expr, roots: Sequence[Node]) -> tuple[str, ...]:
-    """What must hold for an expression and nodes derived from it, each condition once.
+    """What must hold for an expression and nodes derived from it, in the user's notation, each condition once.
+
+    Parameters are those of `demands`.
+    """
+    return tuple(dict.fromkeys(_spell(demand, expr.order) for demand in demands(expr, roots)))
+
+
+def demands(expr: Expr, roots: Sequence[Node]) -> tuple[Demand, ...]:
+    """What must hold for an expression and nodes derived from it, and is not known to hold.
 
     Parameters
     ----------
     expr: the expression as it was written, so that ``x ./ x`` still asks for ``x ≠ 0``.
     roots: nodes over its variables.
     """
-    found: dict[tuple[str | bytes, ...], _Demand] = {}
+    found: dict[tuple[str | bytes, ...], Demand] = {}
     for demand in (*_of_nodes([expr.node]), *_written(expr), *_of_nodes(roots)):
         if _holds(demand):
             continue
@@ -51,26 +59,51 @@ def conditions(expr: Expr, roots: Sequence[Node]) -> tuple[str, ...]:
             key = (simplify(demand.operands[0])[0].digest,)
         known = found.get(key)
         found[key] = demand if known is None else _both(known, demand)
-    return tuple(dict.fromkeys(_spell(demand, expr.order) for demand in found.values()))
+    return tuple(found.values())
 
 
-def _both(left: _Demand, right: _Demand) -> _Demand:
+def _both(left: Demand, right: Demand) -> Demand:
     """Two conditions on one operand as one."""
     template = left.template if left.template == right.template else POSITIVE
     return left._replace(template=template, written=left.written or right.written)
 
 
-def _of_nodes(roots: Sequence[Node]) -> Iterator[_Demand]:
+def _of_nodes(roots: Sequence[Node]) -> Iterator[Demand]:
     for node in postorder(*roots):
         if isinstance(node, Product):
             for factor in node.factors:
-                template = _of_power(factor.exponent, factor.node)
+                operand = _seen(node, factor)
+                template = _of_power(factor.exponent, operand)
                 if template:
-                    yield _Demand(template, (factor.node,))
+                    yield Demand(template, (operand,))
         elif isinstance(node, Map | Call) and node.op in OPERATIONS:
             domain = OPERATIONS[node.op].domain
-            if domain and node.args:
-                yield _Demand(SPELLINGS.get(domain, domain), node.args)
+            if domain and isinstance(node, Map):
+                args = tuple(_diagonal(arg, axes) for arg, axes in zip(node.args, node.axes, strict=True))
+                yield Demand(SPELLINGS.get(domain, domain), args)
+            elif domain and node.args:
+                yield Demand(SPELLINGS.get(domain, domain), node.args)
+
+
+def _diagonal(node: Node, labels: Sequence[int]) -> Node:
+    """The entries that are reached when axes share a label: the diagonal of a matrix."""
+    if len(set(labels)) == len(labels):
+        return node
+    return product([(node, 1, tuple(labels))], tuple(dict.fromkeys(labels)))
+
+
+def _seen(node: Product, factor: Factor) -> Node:
+    """The entries of a factor that its product reaches: the diagonal, or the one that a unit vector picks."""
+    units = [
+        (other.node, 1, other.labels)
+        for other in node.factors
+        if isinstance(other.node, Structure) and other.node.kind == "unit" and other.labels[0] in factor.labels
+    ]
+    if not units:
+        return _diagonal(factor.node, factor.labels)
+    picked = {labels[0] for _, _, labels in units}
+    rest = tuple(label for label in dict.fromkeys(factor.labels) if label not in picked)
+    return product([(factor.node, 1, factor.labels), *units], rest)
 
 
 def _of_power(exponent: Exact, base: Node) -> str:
@@ -82,7 +115,7 @@ def _of_power(exponent: Exact, base: Node) -> str:
     return ""
 
 
-def _written(expr: Expr) -> Iterator[_Demand]:
+def _written(expr: Expr) -> Iterator[Demand]:
     """The divisors of the text: those that cancel are gone from the nodes, but not from the conditions."""
     before: list[Ast] = []
     for statement in expr.program.statements:
@@ -102,7 +135,7 @@ def _written(expr: Expr) -> Iterator[_Demand]:
                 continue  # it has no meaning by itself; what is left of it in the nodes is enough
             if variables(node):
                 template = EVERYWHERE_NONZERO if node.shape else NONZERO
-                yield _Demand(template, (node,), to_text(divisor))
+                yield Demand(template, (node,), to_text(divisor))
         before.append(statement)
 
 
@@ -117,7 +150,7 @@ def _divisors(root: Ast) -> Iterator[Ast]:
             yield node.left
 
 
-def _holds(demand: _Demand) -> bool:
+def _holds(demand: Demand) -> bool:
     """Whether a condition is known to hold from the structure and the declared properties."""
     operand = demand.operands[0]
     properties: frozenset[str] = getattr(operand, "properties", frozenset())
@@ -129,7 +162,8 @@ def _holds(demand: _Demand) -> bool:
         case "{1} > 0":
             return is_positive(demand.operands[1])
         case "{0} invertible":
-            return bool(properties & {"spd", "orthogonal"})
+            regular = isinstance(operand, Call) and operand.op in ("chol", "expm", "inv")
+            return regular or bool(properties & {"spd", "orthogonal"})
         case "{0} is symmetric":
             return is_symmetric(operand)
         case "{0} is symmetric positive definite":
@@ -137,7 +171,7 @@ def _holds(demand: _Demand) -> bool:
     return False
 
 
-def _spell(demand: _Demand, order: Sequence[str]) -> str:
+def _spell(demand: Demand, order: Sequence[str]) -> str:
     text = demand.template
     for position, operand in enumerate(demand.operands):
         place = f"{{{position}}}"

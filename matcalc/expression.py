@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from functools import cached_property
@@ -198,7 +199,7 @@ class Expr:
     @cached_property
     def vars(self) -> dict[str, str]:
         """The type of every variable, declared or inferred."""
-        return {name: symbol.declared for name, symbol in self._meaning.symbols.items()}
+        return {name: _declaration(symbol.type, symbol.properties) for name, symbol in self._meaning.symbols.items()}
 
     @property
     def inferred(self) -> tuple[str, ...]:
@@ -423,6 +424,15 @@ class Expr:
         return self.apply("inv")
 
 
+NAMES_SIDE_BY_SIDE = re.compile(r"([A-Za-z_]\w*(?:\^\d+)?) (?=[A-Za-z_])")
+
+
+def _declaration(kind: Type, properties: Sequence[str] = ()) -> str:
+    """A type as it may be declared again: the sign in ``vector(m * n)`` is needed, without it there are two sizes."""
+    head, bracket, tail = type_text(kind).partition("(")
+    return " ".join([head + bracket + NAMES_SIDE_BY_SIDE.sub(r"\1 * ", tail), *properties])
+
+
 def _merge(into: dict[str, str], other: Declarations) -> None:
     """Add declarations; a name may not have two types."""
     for name, text in other.items():
@@ -443,7 +453,7 @@ def _type_of(operands: Sequence[Expr | Ast], build: Callable[..., Ast]) -> Type 
             places.append(operand)
             continue
         name = f"operand_{position}"
-        types[name] = type_text(operand.type)
+        types[name] = _declaration(operand.type)
         places.append(Transpose(Name(name)) if operand.type.kind == "row" else Name(name))
     try:
         return elaborate(Program((Output(build(*places)),)), types).type

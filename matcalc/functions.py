@@ -135,7 +135,7 @@ class Function:
     def compiled(self) -> Compiled:
         """The compiled code; made on first use, and only once unless two threads race, which is harmless."""
         if self._compiled is None:
-            arguments = [*self._plan.directions, *_arguments(self.function, self._plan.outputs)]
+            arguments = [*self._plan.directions, *program_arguments(self.function, self._plan.outputs)]
             with Attached(self.function):
                 self._compiled = compile_function(self._plan.outputs, arguments)
         return self._compiled
@@ -201,7 +201,7 @@ class Function:
         return f"$\\displaystyle {', '.join(formulas)}$"
 
 
-def _arguments(expr: Expr, outputs: Sequence[Node]) -> list[Variable]:
+def program_arguments(expr: Expr, outputs: Sequence[Node]) -> list[Variable]:
     """Every variable of the program, also those that do not occur in the outputs."""
     present = {variable.name: variable for variable in variables(expr.node, *outputs)}
     made = []

@@ -6,17 +6,22 @@ space; the directional derivative is compared with Richardson-extrapolated centr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .conditions import EVERYWHERE_NONZERO, INVERTIBLE, NONZERO, POSITIVE, demands
 from .derivation import Derivative
 from .errors import MatcalcError
 from .expr.dims import Dim
 from .expression import Expr
+from .functions import program_arguments
+from .lower.function import compile_function
 
 Array = NDArray[np.float64]
 Arrays = dict[str, Any]
@@ -24,8 +29,10 @@ Arrays = dict[str, Any]
 TOLERANCE = 1e-6
 TRIALS = 3
 DRAWS = 40
+ROWS = 7
+SETTLED = 1e-8
 SIZES = (3, 4, 2, 5, 6, 7)
-PROJECTED = frozenset({"symmetric", "spd", "psd", "skew", "diagonal", "lower", "upper"})
+STRUCTURES = frozenset({"symmetric", "spd", "psd", "skew", "diagonal", "lower", "upper", "orthogonal"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,38 +77,53 @@ class CheckReport:
 def check(derivative: Derivative, seed: int = 0) -> CheckReport:
     """Check a derivative; see `Derivative.check`."""
     expr = derivative.function
-    random = np.random.default_rng(seed)
-    lower = expr.compile() if derivative.order == 1 else Derivative(expr, derivative.wrt[:1], "gradient").compile()
-    upper = Derivative(expr, derivative.wrt, "gradient").compile()
+    value = expr.compile()
+    first = Derivative(expr, derivative.wrt[:1], "gradient").compile()
+    steps = [(value, first, derivative.wrt[0])]
+    if derivative.order == 2:
+        second = Derivative(expr, derivative.wrt, "gradient").compile()
+        steps.append((first, second, derivative.wrt[1]))
     printed = Expr(derivative.formula, expr.vars, derivative.node.shape).compile()
     arranged = derivative.compile()
-    errors, formula_errors, tried = [], [], []
-    for trial in range(TRIALS):
-        point = _draw(expr, random, trial, (lower, upper))
-        if point is None:
-            break
-        sizes, arrays = point
-        tried.append(sizes)
-        direction = _direction(expr, derivative.wrt[-1], arrays, random)
-        slope = _richardson(lower, arrays, derivative.wrt[-1], direction)
-        analytic = np.asarray(upper(**arrays), dtype=float)
-        axes = direction.ndim
-        claimed = np.tensordot(analytic, direction, axes) if axes else analytic * direction
-        errors.append(_relative(claimed, slope))
-        if derivative.order == 2:
-            first = _direction(expr, derivative.wrt[0], arrays, random)
-            gradient = np.asarray(lower(**arrays), dtype=float)
-            product = np.tensordot(gradient, first, first.ndim) if first.ndim else gradient * first
-            errors.append(_relative(product, _richardson(expr.compile(), arrays, derivative.wrt[0], first)))
-        names = printed.args
-        again = np.asarray(printed(**{name: arrays[name] for name in names}), dtype=float)
-        formula_errors.append(_relative(again, np.asarray(arranged(**arrays), dtype=float)))
+    domain = _domain(derivative)
+    random = np.random.default_rng(seed)
+    errors: list[float] = []
+    formula_errors: list[float] = []
+    tried: list[dict[str, int]] = []
+    with np.errstate(all="ignore"):
+        for trial in range(TRIALS):
+            point = _point(expr, [(function, name) for function, _, name in steps], domain, trial, random)
+            if point is None:
+                continue
+            tried.append(point.sizes)
+            for (_, analytic, _), direction, slope in zip(steps, point.directions, point.slopes, strict=True):
+                errors.append(_relative(_contracted(analytic, point.arrays, direction), slope))
+            again = {name: point.arrays[name] for name in printed.args if name in point.arrays}
+            sizes = {name: point.sizes[name] for name in printed.args if name not in again}
+            formula_errors.append(_relative(_evaluate(printed, {**again, **sizes}), _evaluate(arranged, point.arrays)))
     return _report(errors, formula_errors, tried)
+
+
+def _evaluate(function: Callable[..., Any], arrays: Arrays) -> Array:
+    """The value as an array; NaN where it is refused."""
+    try:
+        return np.asarray(function(**arrays), dtype=float)
+    except (MatcalcError, np.linalg.LinAlgError):
+        return np.asarray(np.nan)
+
+
+def _contracted(function: Callable[..., Any], arrays: Arrays, direction: Array) -> Array:
+    """A derivative in a direction."""
+    analytic = _evaluate(function, arrays)
+    if analytic.ndim < direction.ndim:
+        return np.asarray(np.nan)
+    contracted: Array = np.tensordot(analytic, direction, direction.ndim) if direction.ndim else analytic * direction
+    return contracted
 
 
 def _report(errors: list[float], formula_errors: list[float], tried: list[dict[str, int]]) -> CheckReport:
     if not tried:
-        message = "not checked: no random point was found at which the function is finite"
+        message = "not checked: no random point was found at which numerical differences settle"
         return CheckReport(False, float("inf"), float("inf"), 0, (), message)
     worst, printed = max(errors), max(formula_errors)
     ok = worst <= TOLERANCE and printed <= TOLERANCE
@@ -125,36 +147,88 @@ def _relative(left: Array, right: Array) -> float:
 # --- random points -------------------------------------------------------------------------------
 
 
-def _draw(
-    expr: Expr, random: np.random.Generator, trial: int, functions: tuple[Callable[..., Any], ...]
-) -> tuple[dict[str, int], Arrays] | None:
-    """Sizes and arrays at which every function is finite."""
-    sizes = _sizes(expr, trial)
+class _Point(NamedTuple):
+    """A random point, and for every step a direction with the numerical derivative in it."""
+
+    sizes: dict[str, int]
+    arrays: Arrays
+    directions: list[Array]
+    slopes: list[Array]
+
+
+def _point(
+    expr: Expr,
+    steps: Sequence[tuple[Callable[..., Any], str]],
+    domain: Sequence[Callable[[Arrays], bool]],
+    trial: int,
+    random: np.random.Generator,
+) -> _Point | None:
+    """A point of the domain at which numerical differentiation settles; the claimed derivative has no say in it."""
     for draw in range(DRAWS):
-        arrays = {
-            name: _array(symbol.type.shape, frozenset(symbol.properties), sizes, random, draw)
-            for name, symbol in expr.meaning.symbols.items()
-        }
-        with np.errstate(all="ignore"):
-            try:
-                values = [np.asarray(function(**arrays), dtype=float) for function in functions]
-            except (np.linalg.LinAlgError, MatcalcError):
-                continue
-        if all(np.all(np.isfinite(value)) for value in values):
-            return sizes, arrays
+        sizes = _sizes(expr, trial, draw, random)
+        try:
+            arrays = {
+                name: _array(symbol.type.shape, frozenset(symbol.properties), sizes, random, draw)
+                for name, symbol in expr.meaning.symbols.items()
+            }
+        except MatcalcError:
+            continue  # a size that is no positive integer
+        if not all(holds(arrays) for holds in domain):
+            continue
+        directions, slopes = [], []
+        for function, name in steps:
+            direction = _direction(expr, name, arrays, random)
+            slope = _richardson(function, arrays, name, direction)
+            if slope is None:
+                break
+            directions.append(direction)
+            slopes.append(slope)
+        else:
+            return _Point(sizes, arrays, directions, slopes)
     return None
 
 
-def _sizes(expr: Expr, trial: int) -> dict[str, int]:
-    """A distinct size for every name, another one in each trial."""
-    names: dict[str, None] = {}
+def _domain(derivative: Derivative) -> list[Callable[[Arrays], bool]]:
+    """The stated conditions as tests of a point, with a margin."""
+    tests: list[Callable[[Arrays], bool]] = []
+    for demand in demands(derivative.function, [derivative.node]):
+        margin = MARGINS.get(demand.template)
+        if margin is not None:
+            node = demand.operands[0]
+            function = compile_function(node, program_arguments(derivative.function, [node]))
+            tests.append(partial(_holds, function, margin))
+    return tests
+
+
+def _holds(function: Callable[..., Any], margin: Callable[[Array], bool], arrays: Arrays) -> bool:
+    return margin(_evaluate(function, arrays))
+
+
+def _is_invertible(value: Array) -> bool:
+    return bool(np.all(np.isfinite(value))) and bool(np.all(np.linalg.cond(value) < 1e4))
+
+
+MARGINS: Mapping[str, Callable[[Array], bool]] = MappingProxyType(
+    {
+        INVERTIBLE: _is_invertible,
+        NONZERO: lambda value: bool(np.all(np.abs(value) > 1e-2)),
+        EVERYWHERE_NONZERO: lambda value: bool(np.all(np.abs(value) > 1e-2)),
+        POSITIVE: lambda value: bool(np.all(value > 1e-2)),
+    }
+)
+
+
+def _sizes(expr: Expr, trial: int, draw: int, random: np.random.Generator) -> dict[str, int]:
+    """A distinct size for every name: in order at first, shuffled when a draw was of no use."""
+    found: dict[str, None] = {}
     for symbol in expr.meaning.symbols.values():
         for dim in symbol.type.shape:
-            names.update(dict.fromkeys(dim.names))
-    return {
-        name: SIZES[(position + trial) % len(SIZES)] + len(SIZES) * (position // len(SIZES))
-        for position, name in enumerate(names)
-    }
+            found.update(dict.fromkeys(dim.names))
+    names = list(found)
+    pool = [*SIZES, *range(max(SIZES) + 1, len(names) + 2)]
+    if draw:
+        pool = [int(size) for size in random.permutation(pool)]
+    return {name: pool[(position + trial) % len(pool)] for position, name in enumerate(names)}
 
 
 def _array(
@@ -165,70 +239,69 @@ def _array(
     if "integer" in properties:
         return random.integers(0, 2, extents)
     values = random.standard_normal(extents)
-    positive = properties & {"positive", "nonnegative"}
-    if positive or draw % 4 == 1:
+    if properties & {"positive", "nonnegative"} or draw % 4 == 1:
         values = 0.1 + np.abs(values)
     elif draw % 4 == 2:
         values = random.uniform(0.05, 0.95, extents)
-    square = len(extents) == 2 and extents[0] == extents[1]
-    if square:
-        values = _structured(values, properties, draw)
+    if len(extents) == 2 and extents[0] == extents[1]:
+        values = _structured(values, properties)
+        if draw % 4 == 3 and not properties & STRUCTURES:
+            values = values @ values.T / extents[0] + np.eye(extents[0])
     return values if extents else float(values)
 
 
-def _structured(values: Array, properties: frozenset[str], draw: int) -> Array:
-    n = values.shape[0]
+def _structured(values: Array, properties: frozenset[str]) -> Array:
+    """The square matrix nearest in spirit that has the properties."""
     if properties & {"spd", "psd"}:
-        gram: Array = values @ values.T / n + ("spd" in properties) * np.eye(n)
-        return gram
+        values = values @ values.T / len(values) + ("spd" in properties) * np.eye(len(values))
     if "orthogonal" in properties:
-        factor: Array = np.linalg.qr(values)[0]
-        return factor
+        values = np.linalg.qr(values)[0]
     if "diagonal" in properties:
-        return np.diag(np.diag(values))
+        values = np.diag(np.diag(values))
     if "lower" in properties:
-        return np.tril(values)
+        values = np.tril(values)
     if "upper" in properties:
-        return np.triu(values)
+        values = np.triu(values)
     if "skew" in properties:
-        return values - values.T
+        values = values - values.T
     if "symmetric" in properties:
         values = (values + values.T) / 2
-    if draw % 4 == 3:
-        values = values @ values.T / n + np.eye(n)
     return values
 
 
 def _direction(expr: Expr, name: str, arrays: Arrays, random: np.random.Generator) -> Array:
     """A random direction within the space the variable is declared in."""
     symbol = expr.meaning.symbols.get(name)
-    shape = np.shape(arrays[name]) if name in arrays else ()
-    direction: Array = np.asarray(random.standard_normal(shape))
+    direction: Array = np.asarray(random.standard_normal(np.shape(arrays.get(name, 0.0))))
     properties = frozenset(symbol.properties) if symbol is not None else frozenset()
-    if properties & {"symmetric", "spd", "psd"}:
-        symmetric: Array = (direction + direction.T) / 2
-        return symmetric
-    return _structured(direction, properties & PROJECTED - {"spd", "psd"}, 0) if direction.ndim == 2 else direction
+    if properties & {"spd", "psd"}:
+        properties = (properties - {"spd", "psd"}) | {"symmetric"}
+    if direction.ndim == 2 and direction.shape[0] == direction.shape[1]:
+        return _structured(direction, properties & STRUCTURES - {"orthogonal"})
+    return direction
 
 
-def _richardson(function: Callable[..., Any], arrays: Arrays, name: str, direction: Array) -> Array:
-    """The directional derivative by central differences at four steps, extrapolated (Ridders 1982)."""
+def _richardson(function: Callable[..., Any], arrays: Arrays, name: str, direction: Array) -> Array | None:
+    """The directional derivative by extrapolated central differences (Ridders 1982); None where they do not settle."""
+    if name not in arrays:
+        return np.zeros_like(_evaluate(function, arrays))
     table: list[list[Array]] = []
     best: Array | None = None
     smallest = float("inf")
     step = 1e-2
-    for row in range(6):
-        ahead = function(**{**arrays, name: arrays[name] + step * direction})
-        behind = function(**{**arrays, name: arrays[name] - step * direction})
-        estimates = [(np.asarray(ahead, dtype=float) - np.asarray(behind, dtype=float)) / (2 * step)]
+    for row in range(ROWS):
+        ahead = _evaluate(function, {**arrays, name: arrays[name] + step * direction})
+        behind = _evaluate(function, {**arrays, name: arrays[name] - step * direction})
+        if not (np.all(np.isfinite(ahead)) and np.all(np.isfinite(behind))):
+            return None
+        estimates = [(ahead - behind) / (2 * step)]
         for column in range(row):
             weight = 4.0 ** (column + 1)
             estimates.append((weight * estimates[column] - table[row - 1][column]) / (weight - 1))
         if row:
-            spread = float(np.max(np.abs(estimates[-1] - table[row - 1][-1]), initial=0.0))
-            if spread < smallest or best is None:
+            spread = _relative(estimates[-1], table[row - 1][-1])
+            if spread < smallest:
                 best, smallest = estimates[-1], spread
         table.append(estimates)
         step /= 2
-    assert best is not None
-    return best
+    return best if smallest <= SETTLED else None

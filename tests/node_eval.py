@@ -107,7 +107,10 @@ def contract(node: Product, operands: Sequence[Any], lengths: tuple[int, ...]) -
     carried: set[int] = set()
     for factor, operand in zip(node.factors, operands, strict=True):
         carried |= set(factor.labels)
-        sublists += [_raised(np.asarray(operand), factor.exponent), list(factor.labels)]
+        # a diagonal is taken before it is raised to a power: the other entries may be 0
+        labels = list(dict.fromkeys(factor.labels))
+        diagonal = np.einsum(np.asarray(operand), list(factor.labels), labels)
+        sublists += [_raised(diagonal, factor.exponent), labels]
     for label, length in enumerate(lengths):
         if label not in carried:
             sublists += [np.ones(length), [label]]

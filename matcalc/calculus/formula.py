@@ -8,7 +8,7 @@ from ..expr.build import add
 from ..expr.dims import Shape
 from ..expr.nodes import Exact, Node, Sum, Term, Variable
 from .derive import derivative
-from .present import by_entries, factor_sum, present, sums_of
+from .present import by_entries, factor_sum, present, sums_of, tidy_numbers
 from .simplify import simplify
 
 #: Sums with more terms than this are differentiated as a whole.
@@ -53,7 +53,7 @@ def formula(root: Node, wrt: Sequence[Variable]) -> Node:
         parts += [(c, part) for c, part in shown.terms] if isinstance(shown, Sum) else [(1, shown)]
     total = add(parts, _shape(root, wrt), flatten=False)
     if len(terms) > 1 and isinstance(total, Sum):
-        total = factor_sum(total)
+        total = tidy_numbers(factor_sum(total))
     return by_entries(total, written)
 
 

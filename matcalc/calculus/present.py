@@ -151,10 +151,10 @@ def _expand_if_shorter(node: Node, written: frozenset[bytes]) -> Node:
         inner_c, inner_piece = split_coefficient(simple)
         flat.append((c * inner_c, inner_piece))
     total = add(flat, node.shape)
-    if cost(total) < before:
+    if cost(total) < before - 1:
         return total
-    shorter = _tidy_sign(_tidy_numbers(_content(factor_sum(total), written)), written) if isinstance(total, Sum) else total
-    return shorter if cost(shorter) < before else node
+    shorter = _tidy_sign(tidy_numbers(_content(factor_sum(total), written)), written) if isinstance(total, Sum) else total
+    return shorter if cost(shorter) < before - 1 else node
 
 
 def _multiplied_out(node: Node) -> list[tuple[Exact, Node]]:
@@ -184,7 +184,7 @@ def _multiplied_out(node: Node) -> list[tuple[Exact, Node]]:
 
 
 def _open_unit_vectors(root: Node) -> Node:
-    """``normalize(x)`` as ``x / ||x||``, so that the norm meets others."""
+    """``normalize(x)`` as ``x / ||x||`` and the like, so that the norm meets others."""
     done: dict[bytes, Node] = {}
     for node in postorder(root):
         rebuilt = with_children(node, [done[child.digest] for child in node.children]) if node.children else node
@@ -193,8 +193,24 @@ def _open_unit_vectors(root: Node) -> Node:
             names = tuple(range(rebuilt.order))
             length = call("norm", rebuilt.args[0], core=core)
             rebuilt = product([(rebuilt.args[0], 1, names), (length, -1, names[: rebuilt.order - core])], names)
+        elif isinstance(rebuilt, Call) and rebuilt.op in ("prodexcept", "prodexcept2"):
+            rebuilt = _open_product(rebuilt)
         done[node.digest] = rebuilt
     return done[root.digest]
+
+
+def _open_product(node: Call) -> Node:
+    """The product of all other entries as ``prod(x) ./ x``, and of all but two as ``prod(x) ./ (x x^T)`` off the diagonal."""
+    arg = node.args[0]
+    core = int(dict(node.parameters).get("core", 1))
+    if arg.order != core or (node.op == "prodexcept2" and core != 1):
+        return node
+    whole = call("prod", arg, core=core)
+    names = tuple(range(core))
+    if node.op == "prodexcept":
+        return product([(whole, 1, ()), (arg, -1, names)], names)
+    off_diagonal = add([(1, ones(node.shape)), (-1, delta(node.shape[0]))], node.shape)
+    return product([(whole, 1, ()), (arg, -1, (0,)), (arg, -1, (1,)), (off_diagonal, 1, (0, 1))], (0, 1))
 
 
 def _flatten_all(root: Node) -> Node:
@@ -220,7 +236,7 @@ def _factor_all(root: Node, written: frozenset[bytes]) -> Node:
         rebuilt = with_children(node, [done[child.digest] for child in node.children])
         if isinstance(rebuilt, Sum) and len(rebuilt.terms) > 1 and rebuilt.digest not in written:
             rebuilt = factor_sum(rebuilt)
-        done[node.digest] = _permuted_sum(_tidy_sign(_tidy_numbers(_content(rebuilt, written)), written))
+        done[node.digest] = _permuted_sum(_tidy_sign(tidy_numbers(_content(rebuilt, written)), written))
     return done[root.digest]
 
 
@@ -249,6 +265,8 @@ def _content(node: Node, written: frozenset[bytes]) -> Node:
     """The number that all terms share in front of the sum; a sum of negative terms as minus a sum."""
     if not isinstance(node, Sum) or len(node.terms) < 2 or node.digest in written:
         return node
+    if any(isinstance(part, Product) and _has_divisor(part.factors) for _, part in node.terms):
+        return node
     sizes = {abs(coefficient) for coefficient, _ in node.terms}
     content: Exact = sizes.pop() if len(sizes) == 1 else 1
     if all(coefficient < 0 for coefficient, _ in node.terms):
@@ -258,7 +276,7 @@ def _content(node: Node, written: frozenset[bytes]) -> Node:
     return scale(content, add([(Fraction(c) / content, part) for c, part in node.terms], node.shape, flatten=False))
 
 
-def _tidy_numbers(node: Node) -> Node:
+def tidy_numbers(node: Node) -> Node:
     """The greatest common divisor of a sum that is a factor goes in front of the product."""
     coefficient, inner = split_coefficient(node)
     if not isinstance(inner, Product):
@@ -275,7 +293,7 @@ def _tidy_numbers(node: Node) -> Node:
             operands: list[Operand] = list(inner.factors)
             operands[place] = (smaller, 1, factor.labels)
             rest = product(operands, range(inner.order), dict(enumerate(inner.shape)))
-            return _tidy_numbers(scale(coefficient * divisor, rest))
+            return tidy_numbers(scale(coefficient * divisor, rest))
     return node
 
 
@@ -448,14 +466,14 @@ def _matches(left: _Part, right: _Part, order: int) -> list[_Match]:
     return found
 
 
-def _common_exponent(first: Exact, second: Exact) -> Exact | None:
+def _common_exponent(first: Exact, second: Exact, short: bool = False) -> Exact | None:
     if (first > 0) != (second > 0):
         return None
     if first == second:
         return first
     if first < 0:
-        # x/||x|| - A x/||x||^3 is left as two terms
-        return None
+        # x/||x|| - A x/||x||^3 is left as two terms; a power of n is taken out
+        return max(first, second) if short else None
     if Fraction(first).denominator != 1 or Fraction(second).denominator != 1:
         return None
     return min(first, second)
@@ -481,7 +499,8 @@ def _grow(
     left: _Part, right: _Part, start: dict[int, int], i: int, j: int, alone: bool = False
 ) -> _Match | None:
     order = len(start)
-    exponent = _common_exponent(left.factors[i].exponent, right.factors[j].exponent)
+    short = isinstance(left.factors[i].node, Structure)
+    exponent = _common_exponent(left.factors[i].exponent, right.factors[j].exponent, short)
     labels = _extend(start, left.factors[i], right.factors[j], order)
     if exponent is None or labels is None:
         return None
@@ -502,7 +521,7 @@ def _grow(
                     continue
                 if first.labels and not any(label in labels for label in first.labels):
                     continue
-                if isinstance(first.node, Structure) and first.node.order and order <= 2:
+                if isinstance(first.node, Structure) and first.node.kind in ("unit", "delta") and order <= 2:
                     continue
                 common = _common_exponent(first.exponent, second.exponent)
                 extended = _extend(labels, first, second, order)
@@ -583,7 +602,9 @@ def _remainders(
     scalar_only = not interface and not any(operands for _, operands, _ in rests)
     if scalar_only:
         return None
-    if len(interface) > 2 or any(_is_identity(operands) for _, operands, _ in rests):
+    if len(interface) > 2 and common_labels:
+        return None
+    if any(_is_identity(operands) or _has_divisor(operands) for _, operands, _ in rests):
         return None
     sizes_of = dict(enumerate(left.sizes))
     shape = tuple(sizes_of[label] for label in interface)
@@ -601,6 +622,11 @@ def _is_identity(operands: Sequence[Operand]) -> bool:
     """Whether what is left of a term is an identity matrix: ``(A - I) X`` for ``A X - X`` is not what people write."""
     with_labels = [node for node, _, labels in operands if labels]
     return len(with_labels) == 1 and isinstance(with_labels[0], Structure) and with_labels[0].kind == "delta"
+
+
+def _has_divisor(operands: Sequence[Operand]) -> bool:
+    """Whether what is left of a term is divided by a scalar: ``(A / q - p B / q^2) x`` is written as two terms."""
+    return any(exponent < 0 and not labels and node.children for node, exponent, labels in operands)
 
 
 def _rest(part: _Part, places: Sequence[int], exponents: Sequence[Exact]) -> list[Operand]:

@@ -387,6 +387,24 @@ def sigmoid_times_exp(node: Product) -> Node | None:
     return None
 
 
+def sigmoid_pair(node: Product) -> Node | None:
+    """``sigmoid(-u) (1 - sigmoid(-u)) = sigmoid(u) (1 - sigmoid(u))``."""
+    for place, factor in enumerate(node.factors):
+        base = factor.node
+        if not (isinstance(base, Map) and base.op == "sigmoid" and factor.exponent == 1):
+            continue
+        coefficient, inner = split_coefficient(base.args[0])
+        if coefficient >= 0:
+            continue
+        complement = add([(1, ones(base.shape)), (-1, base)], base.shape)
+        for other_place, other in enumerate(node.factors):
+            if other.node == complement and other.exponent == 1 and other.labels == factor.labels:
+                turned = map_("sigmoid", scale(-coefficient, inner))
+                rest = add([(1, ones(base.shape)), (-1, turned)], base.shape)
+                return _replace(node, {place, other_place}, [(turned, 1, factor.labels), (rest, 1, factor.labels)])
+    return None
+
+
 def softmax_of_exp(node: Product) -> Node | None:
     """``exp(z) / sum(exp(z))`` is ``softmax(z)``."""
     for place, factor in enumerate(node.factors):
@@ -930,6 +948,7 @@ PRODUCT_RULES: tuple[Callable[[Product], Node | None], ...] = (
     cancel_exponentials,
     sigmoid_of_exp,
     sigmoid_times_exp,
+    sigmoid_pair,
     norm_of_squares,
     unit_norm,
     merge_norms,

@@ -42,6 +42,14 @@ LARGEST_GRID = 6
 MOST_RANKS = 8
 
 
+def _shorter_turned(node: Node, order: Sequence[str], tree: ast.Ast) -> ast.Ast:
+    """``(X B + B X)^T`` for ``B^T X^T + X^T B^T``: a matrix whose transpose is written with fewer operators."""
+    if node.order != 2 or not isinstance(node, Sum | Product):
+        return tree
+    turned = _Writer(order).expression(swap_axes(node))
+    return ast.Transpose(turned) if operator_count(turned) + 1 < operator_count(tree) else tree
+
+
 def to_ast(node: Node, order: Sequence[str] = ()) -> ast.Ast:
     """The node as syntax: an `Expression <matcalc.syntax.ast.Ast>`, or a `Program` with named intermediates.
 
@@ -50,7 +58,7 @@ def to_ast(node: Node, order: Sequence[str] = ()) -> ast.Ast:
     node: any node; the shape is the shape of the value (a vector is written as a column).
     order: the variables in the order in which the reader wrote them; terms and factors follow it.
     """
-    return _Writer(order).expression(node)
+    return _shorter_turned(node, order, _Writer(order).expression(node))
 
 
 def to_program(node: Node, order: Sequence[str] = (), taken: Sequence[str] = ()) -> ast.Ast:
@@ -69,7 +77,7 @@ def to_program(node: Node, order: Sequence[str] = (), taken: Sequence[str] = ())
         for child in part.children:
             uses[child.digest] = uses.get(child.digest, 0) + 1
     if sizes[node.digest] <= LARGEST_INLINE:
-        return writer.expression(node)
+        return _shorter_turned(node, order, writer.expression(node))
     used = {part.name for part in nodes if isinstance(part, Variable)} | set(taken)
     statements: list[ast.Ast] = []
     weight: dict[bytes, int] = {}

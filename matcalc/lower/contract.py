@@ -50,11 +50,16 @@ def explicit(builder: Builder, term: Term) -> Tensor:
         return reciprocal(builder, term.tensor)
     if term.kind == "inverse":
         shape = builder.shape(term.value)
-        return Tensor(builder.emit("call", (term.value,), shape, ("inv", term.template)), term.labels)
+        inverse = builder.emit("call", (term.value,), shape, ("inv", term.template, _definite(term.facts)))
+        return Tensor(inverse, term.labels)
     if term.kind == "lower":
         assert term.size is not None
         return Tensor(builder.emit("triangle", (), (term.size, term.size), (term.size,)), term.labels)
     return term.tensor
+
+
+def _definite(facts: str) -> str:
+    return facts if facts == "spd" else ""
 
 
 def contract_pair(
@@ -189,7 +194,9 @@ def _matrix_product(
     preferred: Sequence[int],
 ) -> Tensor:
     sizes = dims_by_label(builder, left, right)
-    if not left_free or (right_free and _comes_first(right_free, left_free, preferred)):
+    here = _transposes(left, right, left_free, right_free, preferred)
+    there = _transposes(right, left, right_free, left_free, preferred)
+    if not left_free or (right_free and there < here):
         left, right, left_free, right_free = right, left, right_free, left_free
     if len(summed) == 1 and len(right_free) > 1 and len(left_free) == 1:
         left, right, left_free, right_free = right, left, right_free, left_free
@@ -207,11 +214,17 @@ def _matrix_product(
     return Tensor(builder.emit("tensordot", (left.value, right.value), shape, axes), labels)
 
 
-def _comes_first(these: Sequence[int], those: Sequence[int], preferred: Sequence[int]) -> bool:
+def _transposes(
+    left: Tensor, right: Tensor, left_free: Sequence[int], right_free: Sequence[int], preferred: Sequence[int]
+) -> int:
+    """How many transposes a matrix product takes with the operands in this order, the result's included."""
     places = {label: place for place, label in enumerate(preferred)}
-    first = [places[label] for label in these if label in places]
-    second = [places[label] for label in those if label in places]
-    return bool(first) and bool(second) and min(first) < min(second)
+    first = [places[label] for label in left_free if label in places]
+    second = [places[label] for label in right_free if label in places]
+    backwards = bool(first) and bool(second) and min(second) < min(first)
+    left_turned = left.labels[: len(left_free)] != tuple(left_free)
+    right_turned = bool(right_free) and right.labels[-len(right_free) :] != tuple(right_free)
+    return int(backwards) + int(left_turned) + int(right_turned)
 
 
 def _batched(

@@ -47,6 +47,11 @@ def literal(value: Exact) -> Literal:
     return Literal(number)
 
 
+def magnitude(value: Exact) -> Exact:
+    """The absolute value of an exact number."""
+    return value if value >= 0 else -value
+
+
 def dims_by_label(builder: Builder, *tensors: Tensor) -> dict[int, Dim]:
     """The size of every label that the tensors carry."""
     sizes: dict[int, Dim] = {}
@@ -58,7 +63,7 @@ def dims_by_label(builder: Builder, *tensors: Tensor) -> dict[int, Dim]:
 def permute(builder: Builder, value: Operand, axes: Sequence[int]) -> Operand:
     """Axis k of the result is axis ``axes[k]`` of the value; two in a row become one."""
     order = tuple(axes)
-    if order == tuple(range(len(order))):
+    if order == tuple(range(len(order))) or (order == (1, 0) and value in builder.symmetric):
         return value
     statement = builder.statement(value)
     if statement is not None and statement.operation == "transpose":
@@ -115,6 +120,9 @@ def combined_labels(*tensors: Tensor, preferred: Sequence[int] = ()) -> tuple[in
 def combine(builder: Builder, operation: str, left: Tensor, right: Tensor, preferred: Sequence[int] = ()) -> Tensor:
     """An entrywise operation of two values, broadcast by label."""
     labels = combined_labels(left, right, preferred=preferred)
+    if operation == "multiply" and len(left.labels) > len(right.labels):
+        # what scales is written before what is scaled
+        left, right = right, left
     sizes = dims_by_label(builder, left, right)
     shape = tuple(sizes[label] for label in labels)
     value = binary(builder, operation, align(builder, left, labels), align(builder, right, labels), shape)
@@ -138,11 +146,8 @@ def binary(builder: Builder, operation: str, left: Operand, right: Operand, shap
             return builder.emit("negate", (right,), shape)
         if b == -1:
             return builder.emit("negate", (left,), shape)
-        if not builder.shape(left) and builder.shape(right):
-            pass
-        elif builder.shape(left) and not builder.shape(right):
-            left, right = right, left
-        elif b is not None:
+        if not builder.shape(right) and (builder.shape(left) or b is not None):
+            # scalars are written first, and of scalars the number
             left, right = right, left
     elif operation == "divide":
         if b == 1:

@@ -42,7 +42,7 @@ class ArgumentSpec(NamedTuple):
 
 
 class _Bound(NamedTuple):
-    """What a set of array shapes means: the named sizes and the shapes of the results."""
+    """What a set of array shapes means: the named sizes and the shapes of the results (-1 where not known)."""
 
     shapes: tuple[tuple[int, ...], ...]
     sizes: Mapping[str, int]
@@ -99,9 +99,9 @@ def compiled(program: Program, shapes: Sequence[Shape], *, single: bool, check: 
     names = user_names(program)
     text = function_source(program, program_names(program))
     code_names = program_names(program)
-    used = [size for size in program.sizes if size.argument == -1]
-    passed = {size.name: names.sizes[size.name] for size in used}
-    parameters = {size.name: code_names.sizes[size.name] for size in used if _takes(text.text, code_names.sizes[size.name])}
+    unbound = [size.name for size in program.sizes if size.argument == -1]
+    passed = {name: names.sizes[name] for name in unbound}
+    parameters = {name: code_names.sizes[name] for name in unbound if _takes(text.text, code_names.sizes[name])}
     return Compiled(
         text=text.text,
         required=text.required,
@@ -189,7 +189,7 @@ class Compiled:
         """Run the generated definition; the text has no name in it that was not made here."""
         mark = blake2b(self.text.encode(), digest_size=6).hexdigest()
         filename = f"<matcalc-{mark}-{id(self):x}>"
-        namespace: dict[str, Any] = {"__builtins__": {}, **_namespace(self.required)}
+        namespace: dict[str, Any] = {"__builtins__": {"__import__": _import_numpy}, **_namespace(self.required)}
         exec(compile(self.text, filename, "exec"), namespace)  # noqa: S102
         lines = [f"{line}\n" for line in self.text.split("\n")]
         linecache.cache[filename] = (len(self.text), None, lines, filename)
@@ -280,20 +280,32 @@ class Compiled:
             elif size.argument >= 0:
                 sizes[size.name] = self._solved(size, shapes[size.argument][size.axis], sizes)
                 origin[size.name] = size
+        lengths: dict[Dim, int] = {}
         for position, (argument, shape) in enumerate(zip(self.arguments, shapes, strict=True)):
             for axis, (dim, length) in enumerate(zip(argument.shape, shape, strict=True)):
-                if dim.evaluate(sizes) != length:
-                    raise self._mismatch(position, axis, length, dim.evaluate(sizes), shapes, origin)
+                known = all(name in sizes for name in dim.names)
+                # the factors of a length m n may be unknown; it still has to be the same everywhere
+                expected = dim.evaluate(sizes) if known else lengths.setdefault(dim, length)
+                if expected != length:
+                    raise self._mismatch(position, axis, length, expected, shapes, origin)
         for dim in self.nonzero:
             if all(name in sizes for name in dim.names) and dim.evaluate(sizes) == 0:
                 raise DomainError(f"the value divides by {dim}, which is 0 here", hint="the arrays are empty")
         for need, have in self.fits:
-            if all(name in sizes for name in (*need.names, *have.names)) and need.evaluate(sizes) > have.evaluate(sizes):
+            if any(name not in sizes for name in (*need.names, *have.names)):
+                continue
+            if need.evaluate(sizes) > have.evaluate(sizes):
                 raise ShapeError(
                     f"entry {need.evaluate(sizes)} is taken where {have} = {have.evaluate(sizes)}",
                     hint=f"{have} is at least {need}",
                 )
-        results = tuple(tuple(dim.evaluate(sizes) for dim in shape) for shape in self.result_shapes)
+        results = tuple(
+            tuple(
+                dim.evaluate(sizes) if all(name in sizes for name in dim.names) else lengths.get(dim, -1)
+                for dim in shape
+            )
+            for shape in self.result_shapes
+        )
         return _Bound(shapes, sizes, results)
 
     def _solved(self, size: Size, length: int, sizes: Mapping[str, int]) -> int:
@@ -351,7 +363,8 @@ class Compiled:
     def _recovered(self, error: Exception, data: Sequence[Array], dtype: Any, bound: _Bound) -> Any:
         """What a failure inside the computation means: NaN for NaN data, else an error that says what is undefined."""
         if isinstance(error, np.linalg.LinAlgError):
-            if any(not np.isfinite(np.sum(array)) for array in data):
+            known = all(length >= 0 for shape in bound.results for length in shape)
+            if known and any(not np.isfinite(np.sum(array)) for array in data):
                 filled = tuple(np.full(shape, np.nan, dtype=dtype) for shape in bound.results)
                 return filled[0] if len(filled) == 1 else filled
             reason = str(error)
@@ -375,6 +388,13 @@ class Compiled:
 
 def _rebuild(fields: Mapping[str, Any]) -> Compiled:
     return Compiled(**fields)
+
+
+def _import_numpy(name: str, *arguments: Any) -> Any:
+    """What NumPy's own methods import on their first use; nothing else may be imported from generated text."""
+    if name.partition(".")[0] != "numpy":
+        raise ImportError(f"generated code does not import {name}")
+    return __import__(name, *arguments)
 
 
 def _namespace(required: Sequence[str]) -> dict[str, Any]:
@@ -524,6 +544,6 @@ def _finished(result: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
     if not shape:
         return dtype.type(result)
     array = np.asarray(result)
-    if array.shape != shape:
+    if array.shape != shape and any(a != b for a, b in zip(array.shape, shape, strict=True) if b >= 0):
         raise AssertionError(f"a result of shape {array.shape} where {shape} is expected")
     return array if array.dtype is dtype else array.astype(dtype, copy=False)

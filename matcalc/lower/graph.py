@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 
-from ..expr.build import is_symmetric, product
+from ..expr.build import exact, is_symmetric, product
 from ..expr.dims import Dim, Shape
 from ..expr.nodes import ONE as UNIT_NODE
-from ..expr.nodes import Call, Exact, Map, Node, Product, Structure, Sum, Variable, postorder
+from ..expr.nodes import Call, Exact, Map, Node, Product, Structure, Sum, Term, Variable, postorder
 from .calls import template_of
-from .contract import Term, array_term, contract, explicit
+from .contract import Term as Labelled
+from .contract import array_term, contract, explicit
 from .entrywise import (
     Tensor,
     align,
@@ -20,6 +22,7 @@ from .entrywise import (
     combined_labels,
     dims_by_label,
     literal,
+    magnitude,
     raised,
     scale,
     settle,
@@ -134,9 +137,14 @@ class _Lowering:
                 for label in inner.summed:
                     names[label] = len(sizes)
                     sizes[len(sizes)] = inner.sizes[label]
-                for factor in reversed(inner.factors):
-                    stack.append((factor.node, factor.exponent, tuple(names[label] for label in factor.labels)))
+                stack.extend(
+                    (factor.node, factor.exponent, tuple(names[label] for label in factor.labels))
+                    for factor in reversed(inner.factors)
+                )
                 continue
+            if isinstance(inner, Sum) and isinstance(exponent, int):
+                content, inner = _primitive(inner)
+                coefficient *= Fraction(content) ** exponent
             factors.append((inner, exponent, labels))
         result = coefficient, factors, sizes
         self._flat[node.digest] = result
@@ -187,14 +195,13 @@ class _Lowering:
         """The nodes whose values the node is computed from."""
         if isinstance(node, Product):
             _, factors, _ = self.flat(node)
-            found: list[Node] = []
-            for inner, _, _ in factors:
-                if isinstance(inner, Structure):
-                    continue
-                found.append(inner.children[0] if inner.digest in self.implicit else inner)
-            return found
+            return [
+                inner.children[0] if inner.digest in self.implicit else inner
+                for inner, _, _ in factors
+                if not isinstance(inner, Structure)
+            ]
         if isinstance(node, Sum):
-            found = []
+            found: list[Node] = []
             for _, inner in node.terms:
                 diagonal = self.diagonal(inner)
                 if diagonal is not None:
@@ -230,7 +237,10 @@ class _Lowering:
                 stack.extend(reversed(missing))
                 continue
             stack.pop()
-            self.values[node.digest] = self._compute(node)
+            value = self._compute(node)
+            if node.order == 2 and len(value.labels) == 2 and is_symmetric(node):
+                self.builder.symmetric.add(value.value)
+            self.values[node.digest] = value
         return self.values[root.digest]
 
     def result(self, node: Node) -> Operand:
@@ -262,7 +272,8 @@ class _Lowering:
             return self._map(node)
         assert isinstance(node, Call)
         operands = [self.whole(self.values[arg.digest], arg.shape) for arg in node.args]
-        value = self.builder.emit("call", operands, node.shape, (node.op, template_of(node)))
+        facts = "spd" if len(node.args) == 1 and _is_spd(node.args[0]) else ""
+        value = self.builder.emit("call", operands, node.shape, (node.op, template_of(node), facts))
         return Tensor(value, tuple(range(node.order)))
 
     def _structure(self, node: Structure) -> Tensor:
@@ -296,13 +307,16 @@ class _Lowering:
                 assert isinstance(inner, Product)
                 return self._product(inner, coefficient)
             return scale(builder, coefficient, self.values[inner.digest])
+        content, primitive = _primitive(node)
+        if content != 1 and primitive.digest in self.values:
+            return scale(builder, content, self.values[primitive.digest])
         common = self._common_factor(node)
         groups: dict[frozenset[int], list[tuple[int, Tensor]]] = {}
         diagonal: list[tuple[int, Tensor]] = []
         constant: list[tuple[int, Tensor]] = []
         for coefficient, inner in node.terms:
             sign = -1 if coefficient < 0 else 1
-            size = abs(coefficient) if common == 1 else 1
+            size: Exact = magnitude(coefficient) if common == 1 else 1
             on_diagonal = self.diagonal(inner)
             if on_diagonal is not None:
                 diagonal.append((sign, scale(builder, size, self.values[on_diagonal.digest])))
@@ -320,9 +334,9 @@ class _Lowering:
             value = sum(sign * self._number(tensor) for sign, tensor in constant)
             sign = -1 if value < 0 else 1
             groups.setdefault(frozenset(), []).append((sign, Tensor(Literal(abs(value)))))
-        parts: list[tuple[int, Tensor]] = []
-        for labels in sorted(groups, key=lambda labels: (-volume(labels, self._label_sizes(node)), sorted(labels))):
-            parts.append(self._signed_total(groups[labels]))
+        lengths = {axis: dim.evaluate(self.sizes) for axis, dim in enumerate(node.shape)}
+        largest_first = sorted(groups, key=lambda labels: (-volume(labels, lengths), sorted(labels)))
+        parts = [self._signed_total(groups[labels]) for labels in largest_first]
         return scale(builder, common, self._with_diagonal(node, parts, diagonal))
 
     @staticmethod
@@ -330,13 +344,10 @@ class _Lowering:
         assert isinstance(tensor.value, Literal)
         return tensor.value.value
 
-    def _label_sizes(self, node: Node) -> dict[int, int]:
-        return {axis: dim.evaluate(self.sizes) for axis, dim in enumerate(node.shape)}
-
     def _common_factor(self, node: Sum) -> Exact:
         """The number that every term is multiplied by, when it is better taken out."""
-        first = abs(node.terms[0].coefficient)
-        if first == 1 or len(node.terms) < 2 or any(abs(term.coefficient) != first for term in node.terms):
+        first = magnitude(node.terms[0].coefficient)
+        if first == 1 or len(node.terms) < 2 or any(magnitude(term.coefficient) != first for term in node.terms):
             return 1
         if node.order > 1 and all(self._takes_coefficient(term.node) for term in node.terms):
             return 1
@@ -397,7 +408,9 @@ class _Lowering:
             return finished(builder, network, scaled.alone())
         lengths = {label: dim.evaluate(self.sizes) for label, dim in network.sizes.items()}
         outputs = frozenset(network.out)
-        path = contraction_path([Leaf(frozenset(term.labels), term.kind) for term in terms], outputs, lengths)
+        path = contraction_path(
+            [Leaf(frozenset(term.labels), term.kind, term.labels[-1]) for term in terms], outputs, lengths
+        )
         place = _smallest_operand(terms, path, outputs, lengths)
         result = contract(builder, terms, path, network.out, place, scaled)
         return finished(builder, network, result)
@@ -415,14 +428,13 @@ class _Lowering:
         return Piece(Tensor(known.value, tuple(labels[axis] for axis in known.labels)), exponent)
 
     def _scalar(self, tensor: Tensor, exponent: Exact, above: list[Tensor], below: list[Tensor]) -> None:
-        value = raised(self.builder, tensor, abs(exponent))
+        value = raised(self.builder, tensor, magnitude(exponent))
         (above if exponent > 0 else below).append(value)
         if exponent < 0 and isinstance(tensor.value, Dim):
             self.builder.nonzero[tensor.value] = None
 
-    def _terms(self, network: Network, above: list[Tensor], below: list[Tensor]) -> list[Term]:
+    def _terms(self, network: Network, above: list[Tensor], below: list[Tensor]) -> list[Labelled]:
         """The factors with axes as terms of a contraction; scalars go above or below the line."""
-        builder = self.builder
         counts: dict[int, int] = {}
         for piece in network.pieces:
             for label in set(piece.labels):
@@ -430,7 +442,7 @@ class _Lowering:
         for label, dim in network.sizes.items():
             if label not in counts and label not in network.out:
                 above.append(Tensor(dim))
-        terms: list[Term] = []
+        terms: list[Labelled] = []
         for piece in network.pieces:
             keep = frozenset(label for label in piece.labels if label in network.out or counts[label] > 1)
             term = self._term(piece, keep)
@@ -438,9 +450,10 @@ class _Lowering:
                 terms.append(term)
             else:
                 (below if term.kind == "divisor" else above).append(term.tensor)
-        return terms
+        places = {label: place for place, label in enumerate(network.out)}
+        return sorted(terms, key=lambda term: min(places.get(label, len(places)) for label in term.labels))
 
-    def _term(self, piece: Piece, keep: frozenset[int]) -> Term:
+    def _term(self, piece: Piece, keep: frozenset[int]) -> Labelled:
         builder = self.builder
         if piece.structure is not None:
             size = piece.structure.parameters[0]
@@ -449,12 +462,12 @@ class _Lowering:
                 # the diagonal of the triangle is one everywhere
                 tensor = Tensor(builder.emit("full", (Literal(1.0),), (size,)), (labels[0],))
                 return array_term(settle(builder, tensor, keep))
-            lower = Term(Literal(1.0), labels, "lower", size=size)
+            lower = Labelled(Literal(1.0), labels, "lower", size=size)
             if piece.exponent > 0 and set(labels) <= keep:
                 return lower
             piece.tensor = explicit(builder, lower)
         if piece.template:
-            inverse = Term(piece.tensor.value, piece.labels, "inverse", piece.template, piece.facts)
+            inverse = Labelled(piece.tensor.value, piece.labels, "inverse", piece.template, piece.facts)
             if piece.exponent == 1 and len(set(piece.labels)) == 2 and keep:
                 return inverse
             piece.tensor = explicit(builder, inverse)
@@ -462,14 +475,16 @@ class _Lowering:
             operation = "matmul" if len(piece.labels) == 1 else "inner"
             value = piece.tensor.value
             if piece.labels:
-                return Term(builder.emit(operation, (value, value), ()), ())
+                return Labelled(builder.emit(operation, (value, value), ()), ())
+        if piece.exponent == 1:
+            return array_term(settle(builder, piece.tensor, keep))
         tensor = settle(builder, piece.tensor, frozenset(piece.labels))
-        tensor = raised(builder, tensor, abs(piece.exponent))
+        tensor = raised(builder, tensor, magnitude(piece.exponent))
         if piece.exponent > 0:
             return array_term(settle(builder, tensor, keep))
         if set(tensor.labels) <= keep:
-            return Term(tensor.value, tensor.labels, "divisor")
-        inverted = explicit(builder, Term(tensor.value, tensor.labels, "divisor"))
+            return Labelled(tensor.value, tensor.labels, "divisor")
+        inverted = explicit(builder, Labelled(tensor.value, tensor.labels, "divisor"))
         return array_term(total(builder, inverted, frozenset(tensor.labels) - keep))
 
 
@@ -508,7 +523,7 @@ class _Scale:
 
     def __call__(self, tensor: Tensor) -> Tensor:
         shape = self.builder.shape(tensor.value)
-        if not self.above and abs(self.coefficient) == 1:
+        if not self.above and self.coefficient in (1, -1):
             if self.below:
                 divisor = self._multiplied(self.below)
                 tensor = Tensor(binary(self.builder, "divide", tensor.value, divisor, shape), tensor.labels)
@@ -520,6 +535,29 @@ class _Scale:
 
 def _negated(builder: Builder, tensor: Tensor) -> Tensor:
     return scale(builder, -1, tensor)
+
+
+def _primitive(node: Sum) -> tuple[Exact, Sum]:
+    """A sum as a number times the better known of its multiples, so that one residual is not computed twice.
+
+    What all terms have in common is taken out; more terms with a plus are better, then a plus at the first computed
+    term: ``X w - y``.
+    """
+    if len(node.terms) < 2:
+        return 1, node
+    content = magnitude(node.terms[0].coefficient)
+    if any(magnitude(term.coefficient) != content for term in node.terms):
+        content = 1
+    balance = sum(1 if term.coefficient > 0 else -1 for term in node.terms)
+    if not balance:
+        first = next((term for term in node.terms if not isinstance(term.node, Variable)), node.terms[0])
+        balance = 1 if first.coefficient > 0 else -1
+    if balance < 0:
+        content = -content
+    if content == 1:
+        return 1, node
+    terms = tuple(Term(exact(Fraction(term.coefficient) / content), term.node) for term in node.terms)
+    return content, Sum(terms, node.shape)
 
 
 def _ties(node: Node, exponent: Exact, labels: tuple[int, ...]) -> bool:
@@ -534,7 +572,7 @@ def _is_spd(node: Node) -> bool:
 
 
 def _smallest_operand(
-    terms: Sequence[Term], path: Path, outputs: frozenset[int], sizes: Mapping[int, int]
+    terms: Sequence[Labelled], path: Path, outputs: frozenset[int], sizes: Mapping[int, int]
 ) -> int:
     """The result, or the smallest operand where that has far fewer entries."""
     labels = [frozenset(term.labels) for term in terms]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ EXHAUSTIVE = 8
 """Up to this many factors every order is compared."""
 
 STEP = 500.0
+VIEW = 100.0
 MOVE = 0.5
 MULTIPLY = 1.0
 FUSED = 0.04
@@ -16,10 +18,12 @@ SOLVE = 0.05
 
 
 class Leaf(NamedTuple):
-    """A factor: its labels, and whether it is an ``array``, the ``inverse`` of a matrix or the ``lower`` triangle."""
+    """A factor: its labels, whether it is an ``array``, the ``inverse`` of a matrix or the ``lower`` triangle, and
+    the label of its last axis where that is known."""
 
     labels: frozenset[int]
     kind: str = "array"
+    last: int | None = None
 
 
 Path = list[tuple[int, int]]
@@ -61,18 +65,22 @@ def step_cost(left: Leaf, right: Leaf, result: frozenset[int], sizes: Mapping[in
     cost = STEP + moved
     for one, other in ((left, right), (right, left)):
         if one.kind == "inverse":
-            n = volume(one.labels, sizes) ** 0.5
+            n = math.sqrt(volume(one.labels, sizes))
             if len(one.labels & other.labels & dropped) == 1 and not one.labels <= other.labels:
-                return cost + 0.02 * n**3 + SOLVE * volume(both, sizes)
+                return cost + 0.02 * n * n * n + SOLVE * volume(both, sizes)
             if one.labels <= other.labels and dropped >= one.labels:
-                return cost + 0.02 * n**3 + SOLVE * n * volume(both, sizes)
-            return cost + 0.15 * n**3 + FUSED * volume(both, sizes)
+                return cost + 0.02 * n * n * n + SOLVE * n * volume(both, sizes)
+            return cost + 0.15 * n * n * n + FUSED * volume(both, sizes)
         if one.kind == "lower":
             # a running sum or a triangle: one pass over the other operand
             return cost + 2.0 * volume(other.labels, sizes)
     if not dropped:
         return cost + MULTIPLY * volume(both, sizes)
     shared = left.labels & right.labels
+    for one, other in ((left, right), (right, left)):
+        if len(one.labels) == 1 and len(other.labels) == 2 and other.last is not None and other.last not in dropped:
+            # A^T x takes a view more than A x
+            cost += VIEW
     if both - shared:
         return cost + FUSED * volume(both, sizes)
     if result:
@@ -104,7 +112,8 @@ def _exhaustive(leaves: Sequence[Leaf], output: frozenset[int], sizes: Mapping[i
                 before = best[part][0] + best[other][0]
                 if found is None or before < found[0]:
                     cost = before + step_cost(operands[part], operands[other], kept[mask], sizes)
-                    if found is None or cost < found[0]:
+                    # of equal costs the last wins: later factors go together first, as in A (B x)
+                    if found is None or cost < found[0] * (1 + 1e-9):
                         found = (cost, part)
             part = (part - 1) & mask
         assert found is not None

@@ -88,6 +88,8 @@ class Builder:
         self.arguments = tuple(arguments)
         self.statements: list[Statement] = []
         self.nonzero: dict[Dim, None] = {}
+        self.symmetric: set[Operand] = set()
+        """Values that equal their transpose."""
         self._known: dict[tuple[object, ...], int] = {}
         self._first = len(self.arguments)
 

@@ -560,10 +560,15 @@ def _scatter_half(writer: _Writer, statement: Statement, operands: Sequence[Text
     return writer.call("scatter_half", operands[0][0], writer.dim(size))
 
 
-def _solve_factorized(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
-    definite, transposed = statement.parameters
-    name = "solve_factorized_spd" if definite else "solve_transposed" if transposed else "solve_factorized"
-    return writer.call(name, operands[0][0], operands[1][0])
+def _from_factorization(function: str) -> Write:
+    """A function of a factorized matrix."""
+
+    def write(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+        definite, transposed = statement.parameters
+        suffix = "_spd" if definite else "_transposed" if transposed else ""
+        return writer.call(f"{function}{suffix}", *(text for text, _ in operands))
+
+    return write
 
 
 _WRITERS: Mapping[str, Write] = {
@@ -598,7 +603,10 @@ _WRITERS: Mapping[str, Write] = {
     "solve_spd": _function("solve_spd"),
     "factorize": _function("factorize"),
     "factorize_spd": _function("factorize_spd"),
-    "solve_factorized": _solve_factorized,
+    "solve_factorized": _from_factorization("solve_factorized"),
+    "inverse_factorized": _from_factorization("inverse_factorized"),
+    "determinant_factorized": _from_factorization("det_factorized"),
+    "log_determinant_factorized": _from_factorization("logdet_factorized"),
     "eye": _constant("np.eye"),
     "triangle": _constant("np.tri"),
     "shifted_eye": _shifted_eye,

@@ -12,7 +12,8 @@ from fractions import Fraction
 
 from ..expr.dims import Dim, Shape
 from ..expr.nodes import Exact, Structure
-from .entrywise import UNIT, Tensor, arrange, expand
+from .contract import Term, explicit
+from .entrywise import UNIT, Tensor, arrange, expand, settle
 from .program import Builder, Literal, Operand
 
 
@@ -205,11 +206,16 @@ def _unit(builder: Builder, network: Network, piece: Piece) -> bool:
     return True
 
 
+def _make_distinct(builder: Builder, piece: Piece) -> None:
+    """Take diagonals, so that no label of a factor is there twice."""
+    if len(set(piece.labels)) < len(piece.labels):
+        piece.tensor = settle(builder, piece.tensor, frozenset(piece.labels))
+
+
 def _make_explicit(builder: Builder, piece: Piece) -> None:
     """Compute an inverse whose rows are needed one by one."""
-    shape = builder.shape(piece.tensor.value)
-    value = builder.emit("call", (piece.tensor.value,), shape, ("inv", piece.template))
-    piece.tensor = Tensor(value, piece.labels)
+    inverse = Term(piece.tensor.value, piece.labels, "inverse", piece.template, piece.facts)
+    piece.tensor = explicit(builder, inverse)
     piece.template = ""
 
 
@@ -259,6 +265,7 @@ def _pair(builder: Builder, network: Network, piece: Piece) -> bool:
         other = inner[0]
         if other.template:
             _make_explicit(builder, other)
+        _make_distinct(builder, other)
         if long not in other.labels:
             rest = [label for label in other.labels if label not in (row, column)]
             value = _joined(builder, other.tensor, rest, row, column)
@@ -311,6 +318,7 @@ def _halfpair(builder: Builder, network: Network, piece: Piece) -> bool:
             densify(builder, other)
         if other.template:
             _make_explicit(builder, other)
+        _make_distinct(builder, other)
     if long not in network.out and len(outer) == 1 and _has_once(outer[0], long):
         other = outer[0]
         if row not in other.labels and column not in other.labels:
@@ -326,8 +334,6 @@ def _halfpair(builder: Builder, network: Network, piece: Piece) -> bool:
     if not scatter and (row in network.out or column in network.out):
         return False
     if any(long in other.labels for other in inner):
-        return False
-    if any(other.labels.count(label) > 1 for other in inner for label in (row, column)):
         return False
     for other in inner:
         rest = [label for label in other.labels if label not in (row, column)]
@@ -388,10 +394,10 @@ def finished(builder: Builder, network: Network, tensor: Tensor) -> Tensor:
                 size = (n * n + n) * Fraction(1, 2)
                 tensor = carry(builder, tensor, long, size)
                 rest = [label for label in tensor.labels if label != long]
-                value = arrange(builder, tensor, (*rest, long))
-                shape = (*builder.shape(value)[:-1], n, n)
-                value = builder.emit("scatter_half", (value,), shape, (n,))
-                tensor = Tensor(value, (*rest, row, column))
+                packed = arrange(builder, tensor, (*rest, long))
+                shape = (*builder.shape(packed)[:-1], n, n)
+                full = builder.emit("scatter_half", (packed,), shape, (n,))
+                tensor = Tensor(full, (*rest, row, column))
     return tensor
 
 
@@ -408,6 +414,7 @@ def carry(builder: Builder, tensor: Tensor, label: int, size: Dim) -> Tensor:
 def _finish_diagonal(builder: Builder, tensor: Tensor, step: Finish) -> Tensor:
     first, second = step.labels
     (size,) = step.dims
+    value: Operand
     if not tensor.labels:
         identity = builder.emit("eye", (), (size, size), (size,))
         if tensor.value == Literal(1.0):
@@ -431,8 +438,8 @@ def _finish_embed(builder: Builder, tensor: Tensor, step: Finish) -> Tensor:
         if not tensor.labels:
             value = builder.emit("one_hot", (tensor.value,), (size,), (offset, size))
             return Tensor(value, (label,))
-        value = expand(builder, tensor.value, (1, *(0 for _ in tensor.labels)))
-        tensor = Tensor(value, (inner, *tensor.labels))
+        wide = expand(builder, tensor.value, (1, *(0 for _ in tensor.labels)))
+        tensor = Tensor(wide, (inner, *tensor.labels))
     axis = tensor.labels.index(inner)
     shape = list(builder.shape(tensor.value))
     shape[axis] = size

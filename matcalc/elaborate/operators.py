@@ -14,7 +14,7 @@ from ..expr.typed import SCALAR, Type, column, matrix, row
 from ..ops.apply import call
 from ..syntax.ast import Ast, Binary, Name, Num, Transpose
 from .context import Session
-from .values import BATCH, Make, Value
+from .values import BATCH, Make, Value, undeclared_names
 
 Labels = tuple[int, ...]
 Part = tuple[Value, Exact, Labels]
@@ -240,7 +240,7 @@ def _alignment_hint(session: Session, left: Value, right: Value, left_node: Ast,
 
 def _bracketed(text: str) -> str:
     """Brackets around a text that is not a single name or bracketed already."""
-    if text.replace("_", "").isalnum() or (text.startswith("(") and closing(text, 0) == len(text) - 1):
+    if text.removesuffix("^T").removesuffix("'").replace("_", "").isalnum() or (text.startswith("(") and closing(text, 0) == len(text) - 1):
         return text
     return f"({text})"
 
@@ -471,9 +471,10 @@ def divide(
             )
         if not expand and left.type.kind == "matrix":
             site.note("/ of two matrices is entrywise, as ./; write A inv(B) or B \\ A to divide by a matrix")
-    counts = right.undeclared is not None and (right.type.kind == "matrix" or right.undeclared in COUNTING_NAMES)
-    if left.is_scalar and right.is_array and counts:
-        session.doubt(DOUBT_SCALAR_AS_ARRAY, right)
+    if right.is_array and right.bare and right.open:
+        number_above = left.is_scalar and right.type.kind == "matrix"
+        if number_above or COUNTING_NAMES.issuperset(undeclared_names([right])):
+            session.doubt(DOUBT_SCALAR_AS_ARRAY, right)
     if expand:
         _doubt_entrywise(session, left, right)
     value_type = align(session, (left, right), (node.left, node.right), "divide", node)

@@ -259,7 +259,7 @@ class Session:
 
 def taken_names(session: Session, shapes: Sequence[tuple[Dim, ...]]) -> set[str]:
     """The names no size may get: those of variables, indices and declared sizes."""
-    taken = set(session.variables) | {index.name for index in session.indices} | {"e", "i", "I", "T"}
+    taken = set(session.variables) | {index.name for index in session.indices}
     for shape in shapes:
         for dim in shape:
             taken |= {name for name in dim.names if not name.startswith("?")}

@@ -241,7 +241,8 @@ class Visitor:
     def unknown_function(self, node: Call) -> MatcalcError:
         """The error for a name that is no function, with the nearest one that is."""
         candidates = [*OPERATIONS, *self.resolver.table.functions, "einsum"]
-        close = get_close_matches(node.func, sorted(candidates), 1, 0.6)
+        close = get_close_matches(node.func, sorted(candidates), 8, 0.6)
+        close.sort(key=lambda name: name[0] != node.func[0])
         if not close:
             lower = {name.lower(): name for name in sorted(candidates)}
             close = [lower[node.func.lower()]] if node.func.lower() in lower else []

@@ -192,6 +192,9 @@ class Resolver:
         """Function names used as variables, ``logx``, ``xTAx``, an index that is not bound."""
         name = node.id
         refuse = self.session.at(node).refuse
+        if name == "T":
+            hint = "write x^T, or call the variable T_1"
+            refuse(UnknownName("T alone is not a name: it marks a transpose", hint=hint))
         if name in OPERATIONS or name in self.table.functions:
             refuse(UnknownName(f"{name} is a function and needs its argument in brackets", hint=f"write {name}(x)"))
         for prefix in PREFIX_FUNCTIONS:

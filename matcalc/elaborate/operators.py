@@ -240,7 +240,8 @@ def _alignment_hint(session: Session, left: Value, right: Value, left_node: Ast,
 
 def _bracketed(text: str) -> str:
     """Brackets around a text that is not a single name or bracketed already."""
-    if text.removesuffix("^T").removesuffix("'").replace("_", "").isalnum() or (text.startswith("(") and closing(text, 0) == len(text) - 1):
+    name = text.removesuffix("^T").removesuffix("'").replace("_", "")
+    if name.isalnum() or (text.startswith("(") and closing(text, 0) == len(text) - 1):
         return text
     return f"({text})"
 
@@ -613,7 +614,16 @@ def entrywise_power(session: Session, node: Binary, base: Value, exponent: Value
         session.doubt(DOUBT_SCALAR_AS_ARRAY, exponent)
     value_type = align(session, (base, exponent), (node.left, node.right), "raise", node)
     labels_of = [operand_labels(base, value_type), operand_labels(exponent, value_type)]
-    return entrywise(session, "pow", [base, exponent], labels_of, value_type)
+    result = entrywise(session, "pow", [base, exponent], labels_of, value_type)
+    if not exponent.count or exponent.batch:
+        return result
+
+    def make(nodes: Sequence[Node]) -> Node:
+        # a size may turn out to be a number
+        known = build.as_number(nodes[1])
+        return result.make(nodes) if known is None else build.power(nodes[0], known)
+
+    return Value(value_type, result.operands, make, result.batch, open=result.open)
 
 
 def compare(session: Session, node: Binary, left: Value, right: Value) -> Value:

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from .calculus.derive import derivative
+from .calculus.formula import formula
 from .calculus.present import present
 from .calculus.simplify import simplify
 from .conditions import conditions
@@ -124,8 +125,13 @@ class Derivative:
     @cached_property
     def ast(self) -> Ast:
         """The formula as syntax."""
-        formula = to_program(present(self.node), self.function.order)
-        return _transposed(formula) if self._row else formula
+        shown = self.node
+        if not self.warnings:
+            wanted = [find_variable(self.function, name)[0] for name in self.wrt]
+            readable = formula(self.function.node, wanted)
+            shown = arrange(readable, readable.order - wanted[-1].order, self.layout).node
+        tree = to_program(shown if self.layout == "gradient" else present(shown), self.function.order)
+        return _transposed(tree) if self._row else tree
 
     @cached_property
     def formula(self) -> str:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
-from .calculus.derive import derivative
+from .calculus.derive import derivative, derivatives, pullback, pushforward
+from .calculus.formula import formula
 from .calculus.present import present
 from .calculus.simplify import simplify
 from .conditions import conditions
@@ -155,7 +156,18 @@ class Function:
     @cached_property
     def _asts(self) -> tuple[Ast, ...]:
         order = [*self.function.order, *(variable.name for variable in self._plan.directions)]
-        return tuple(to_program(present(node), order) for node in self._plan.shown)
+        return tuple(to_program(node, order) for node in self._formulas())
+
+    def _formulas(self) -> tuple[Node, ...]:
+        """What is shown, in the form in which it reads best."""
+        value = self.function.node
+        wanted = [find_variable(self.function, name)[0] for name in self.request.wrt]
+        match self.request.kind:
+            case "grad" | "value_and_grad" | "jacobian":
+                return tuple(formula(value, [variable]) for variable in wanted)
+            case "hessian":
+                return tuple(formula(value, [first, second]) for first in wanted for second in wanted)
+        return tuple(present(node) for node in self._plan.shown)
 
     def _each(self, items: Sequence[Any]) -> Any:
         """One item, or a tuple of them when several derivatives are computed."""
@@ -231,22 +243,21 @@ def _plan(expr: Expr, request: Request) -> _Plan:
             return _Plan(outputs, outputs[1:], ())
         case "hessian":
             gradients = simplify(*_gradients(expr, value, wanted, "jacobian"))
-            shown = simplify(*(derivative(gradient, variable) for gradient in gradients for variable in wanted))
+            shown = simplify(*(part for gradient in gradients for part in derivatives(gradient, wanted)))
             return _Plan(shown, shown, ())
         case "hvp":
             directions = _directions(expr, [(variable.name, variable.shape) for variable in wanted], request.single)
             gradients = simplify(*_gradients(expr, value, wanted, "jvp"))
             slope = _sum_of([_inner(g, v) for g, v in zip(gradients, directions, strict=True)])
-            shown = simplify(*(derivative(slope, variable) for variable in wanted))
+            shown = simplify(*derivatives(slope, wanted))
             return _Plan(shown, shown, tuple(directions))
         case "vjp":
             (direction,) = _directions(expr, [("", value.shape)], single=True)
-            shown = simplify(*(derivative(_inner(value, direction), variable) for variable in wanted))
+            shown = simplify(*pullback(value, wanted, direction))
             return _Plan(shown, shown, (direction,))
         case "jvp":
             directions = _directions(expr, [(variable.name, variable.shape) for variable in wanted], request.single)
-            total = _sum_of([_push(value, x, v) for x, v in zip(wanted, directions, strict=True)])
-            shown = simplify(total)
+            shown = simplify(pushforward(value, dict(zip(wanted, directions, strict=True))))
             return _Plan(shown, shown, tuple(directions))
     raise UsageError(f"there is no function kind {request.kind!r}")
 
@@ -259,7 +270,7 @@ def _gradients(expr: Expr, value: Node, wanted: Sequence[Variable], instead: str
             source=expr.text,
             hint=f"use {instead}, or sum(...) to make it a scalar",
         )
-    return [derivative(value, variable) for variable in wanted]
+    return list(derivatives(value, wanted))
 
 
 def _inner(left: Node, right: Node) -> Node:
@@ -270,14 +281,6 @@ def _inner(left: Node, right: Node) -> Node:
 
 def _sum_of(nodes: Sequence[Node]) -> Node:
     return add([(1, node) for node in nodes], nodes[0].shape)
-
-
-def _push(value: Node, variable: Variable, direction: Variable) -> Node:
-    """The derivative of ``value`` in a direction: its Jacobian is contracted where it arises."""
-    jacobian_node = derivative(value, variable)
-    lead = tuple(range(value.order))
-    tail = tuple(range(value.order, value.order + variable.order))
-    return product([(jacobian_node, 1, lead + tail), (direction, 1, tail)], lead)
 
 
 def _directions(expr: Expr, wanted: Sequence[tuple[str, Shape]], single: bool) -> list[Variable]:

@@ -8,6 +8,7 @@ transposed by the same engine (Magnus & Neudecker, Matrix Differential Calculus,
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Literal
 
@@ -48,9 +49,47 @@ def derivative(root: Node, wrt: Variable, mode: Mode = "auto") -> Node:
     ------
     NotDifferentiable: an operation on the way from ``wrt`` to ``root`` has no derivative; it is named.
     """
-    forward = mode == "forward" or (mode == "auto" and wrt.order < root.order)
-    result = _forward(root, wrt) if forward else _reverse(root, wrt, identity(root.shape))
-    return project(result, wrt, root.order)
+    if mode == "forward" or (mode == "auto" and wrt.order < root.order):
+        result = _push_all(root, {wrt: identity(wrt.shape)}, wrt.shape)
+        k = wrt.order
+        return project(permute(result, (*range(k, k + root.order), *range(k))), wrt, root.order)
+    return derivatives(root, [wrt])[0]
+
+
+def derivatives(root: Node, wrt: Sequence[Variable]) -> tuple[Node, ...]:
+    """The derivatives by several variables, in one reverse pass over the graph.
+
+    Parameters
+    ----------
+    root: the output, of any order.
+    wrt: the variables.
+    """
+    return pullback(root, wrt, identity(root.shape))
+
+
+def pullback(root: Node, wrt: Sequence[Variable], cotangent: Node) -> tuple[Node, ...]:
+    """The contraction of a cotangent with the derivatives by several variables, without forming these.
+
+    Parameters
+    ----------
+    root: the output.
+    wrt: the variables.
+    cotangent: of the output's shape, with further axes in front if wanted; these come first in each result.
+    """
+    lead = cotangent.order - root.order
+    found = _reverse(root, wrt, cotangent)
+    return tuple(project(node, variable, lead) for node, variable in zip(found, wrt, strict=True))
+
+
+def pushforward(root: Node, tangents: Mapping[Variable, Node]) -> Node:
+    """The derivative in a direction: the sum over variables of the derivative contracted with its tangent.
+
+    Parameters
+    ----------
+    root: the output.
+    tangents: for each variable a node of its shape.
+    """
+    return _push_all(root, tangents, ())
 
 
 def identity(shape: Shape) -> Node:
@@ -95,11 +134,12 @@ def record_of(node: Map | Call) -> Operation:
     return record
 
 
-def depends(root: Node, wrt: Node) -> set[bytes]:
-    """The digests of the nodes under ``root`` in which ``wrt`` occurs."""
+def depends(root: Node, wrt: Iterable[Node]) -> set[bytes]:
+    """The digests of the nodes under ``root`` in which one of ``wrt`` occurs."""
+    sought = {variable.digest for variable in wrt}
     found: set[bytes] = set()
     for node in postorder(root):
-        if node == wrt or any(child.digest in found for child in node.children):
+        if node.digest in sought or any(child.digest in found for child in node.children):
             found.add(node.digest)
     return found
 
@@ -107,23 +147,23 @@ def depends(root: Node, wrt: Node) -> set[bytes]:
 # --- reverse mode --------------------------------------------------------------------------------
 
 
-def _reverse(root: Node, wrt: Node, seed: Node) -> Node:
-    """Pull the seed, of shape ``lead + root.shape``, back to ``wrt``."""
+def _reverse(root: Node, wrt: Sequence[Node], seed: Node) -> tuple[Node, ...]:
+    """Pull the seed, of shape ``lead + root.shape``, back to each of ``wrt``."""
     lead = seed.shape[: seed.order - root.order]
     active = depends(root, wrt)
-    if root.digest not in active:
-        return zeros(lead + wrt.shape)
+    sought = {variable.digest for variable in wrt}
     adjoints: dict[bytes, list[tuple[int, Node]]] = {root.digest: [(1, seed)]}
+    found: dict[bytes, Node] = {}
     for node in reversed(list(postorder(root))):
         if node.digest not in active:
             continue
-        contributions = adjoints.pop(node.digest)
-        adjoint = add(contributions, lead + node.shape, flatten=False)
-        if node == wrt:
-            return adjoint
+        adjoint = add(adjoints.pop(node.digest), lead + node.shape, flatten=False)
+        if node.digest in sought:
+            found[node.digest] = adjoint
+            continue
         for child, part in _pull(node, adjoint, active, len(lead)):
             adjoints.setdefault(child.digest, []).append((1, part))
-    raise AssertionError("the variable is active but was not reached")
+    return tuple(found.get(variable.digest) or zeros(lead + variable.shape) for variable in wrt)
 
 
 def _pull(node: Node, adjoint: Node, active: set[bytes], lead: int) -> list[tuple[Node, Node]]:
@@ -232,7 +272,7 @@ def _pull_call(node: Call, position: int, adjoint: Node, lead: int) -> Node:
     linear = differential(node, position, change)
     if linear.shape != node.shape:
         raise AssertionError(f"the differential of {node.op} has shape {linear.shape}, not {node.shape}")
-    return _reverse(linear, change, adjoint)
+    return _reverse(linear, [change], adjoint)[0]
 
 
 def _with_lead(node: Call, lead: Shape) -> Call:
@@ -247,20 +287,14 @@ def _with_lead(node: Call, lead: Shape) -> Call:
 # --- forward mode --------------------------------------------------------------------------------
 
 
-def _forward(root: Node, wrt: Variable) -> Node:
-    """Push the identity on ``wrt`` forward; tangents have shape ``wrt.shape + node.shape``."""
-    lead = wrt.shape
-    k = len(lead)
-    active = depends(root, wrt)
-    tangents: dict[bytes, Node] = {wrt.digest: identity(lead)}
+def _push_all(root: Node, seeds: Mapping[Variable, Node], lead: Shape) -> Node:
+    """Push tangents of shape ``lead + variable.shape`` forward to one of shape ``lead + root.shape``."""
+    active = depends(root, seeds)
+    tangents: dict[bytes, Node] = {variable.digest: seed for variable, seed in seeds.items()}
     for node in postorder(root):
-        if node.digest not in active or node == wrt:
-            continue
-        tangents[node.digest] = _push(node, tangents, lead)
-    tangent = tangents.get(root.digest)
-    if tangent is None:
-        return zeros(root.shape + lead)
-    return permute(tangent, (*range(k, k + root.order), *range(k)))
+        if node.digest in active and node.digest not in tangents:
+            tangents[node.digest] = _push(node, tangents, lead)
+    return tangents.get(root.digest) or zeros(lead + root.shape)
 
 
 def _push(node: Node, tangents: dict[bytes, Node], lead: Shape) -> Node:

@@ -93,7 +93,7 @@ def assert_equals_evaluation(node: Node, values: dict[str, Any], sizes: dict[str
         expected = np.asarray(node_eval.evaluate(node, values, sizes))
     assert found.shape == expected.shape
     finite = np.abs(expected[np.isfinite(expected)])
-    scale_ = max(1e-3, float(np.max(finite, initial=0)))
+    scale_ = max(0.1, float(np.max(finite, initial=0)))
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-11 * scale_)
 
 

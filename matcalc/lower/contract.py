@@ -14,6 +14,7 @@ from .entrywise import (
     expand,
     permute,
     reciprocal,
+    reshape,
     settle,
     total,
 )
@@ -126,10 +127,10 @@ def _solve(builder: Builder, inverse: Term, other: Term, keep: frozenset[int]) -
             right = arrange(builder, value, (contracted, *rest))
             shape = builder.shape(right)
             if len(rest) > 1:
-                right = builder.emit("reshape", (right,), (shape[0], _product(shape[1:])))
+                right = reshape(builder, right, (shape[0], _product(shape[1:])))
             solved = _solution(builder, inverse, right, transposed)
             if len(rest) > 1:
-                solved = builder.emit("reshape", (solved,), shape)
+                solved = reshape(builder, solved, shape)
             return settle(builder, Tensor(solved, (free, *rest)), keep)
     return None
 
@@ -249,7 +250,7 @@ def _batched(
             *(sizes[label] for label in batch),
             *(_product(tuple(sizes[label] for label in group)) for group in groups if group),
         )
-        return builder.emit("reshape", (value,), shape)
+        return reshape(builder, value, shape)
 
     first = merged(left, left_free, summed)
     second = merged(right, summed, right_free)
@@ -263,7 +264,7 @@ def _batched(
     if not right_free:
         value = builder.emit("element", (value,), (*front, rows), (len(front) + 1, Dim.of(0)))
     if len(left_free) > 1 or len(right_free) > 1:
-        value = builder.emit("reshape", (value,), tuple(sizes[label] for label in labels))
+        value = reshape(builder, value, tuple(sizes[label] for label in labels))
     return Tensor(value, labels)
 
 

@@ -106,6 +106,17 @@ def expand(builder: Builder, value: Operand, pattern: tuple[int, ...]) -> Operan
     return builder.emit("expand", (value,), shape, pattern)
 
 
+def reshape(builder: Builder, value: Operand, shape: Shape) -> Operand:
+    """The entries in another shape, in the order of memory; two in a row become one."""
+    statement = builder.statement(value)
+    while statement is not None and statement.operation == "reshape":
+        value = statement.operands[0]
+        statement = builder.statement(value)
+    if builder.shape(value) == shape:
+        return value
+    return builder.emit("reshape", (value,), shape)
+
+
 def combined_labels(*tensors: Tensor, preferred: Sequence[int] = ()) -> tuple[int, ...]:
     """The order of axes for an entrywise result: that of an operand which has them all, else the preferred one."""
     union: dict[int, None] = {}

@@ -521,7 +521,8 @@ def _check_properties(argument: Argument, array: Array) -> None:
         if properties & {"upper", "diagonal"} and np.any(np.abs(np.tril(array, -1)) > bound):
             raise DomainError(f"{name} was declared {_first(properties & {'upper', 'diagonal'})} "
                               "but has entries below the diagonal")
-    if "positive" in properties and np.any(array <= 0):
+    inside = np.diagonal(array) if properties & {"lower", "upper", "diagonal"} and array.ndim == 2 else array
+    if "positive" in properties and (np.any(inside <= 0) or np.any(array < 0)):
         raise DomainError(f"{name} was declared positive but has entries that are not")
     if "nonnegative" in properties and np.any(array < 0):
         raise DomainError(f"{name} was declared nonnegative but has negative entries")

@@ -158,10 +158,11 @@ class _Lowering:
             if not isinstance(node, Product) or node.digest in self.absorbed:
                 continue
             _, factors, _ = self.flat(node)
+            if all(_is_inverse(inner) or isinstance(inner, Structure) or not inner.order for inner, _, _ in factors):
+                # a product of inverses alone needs one of them in full
+                continue
             for position, (inner, exponent, labels) in enumerate(factors):
-                if not (isinstance(inner, Call) and inner.op == "inv" and inner.order == 2):
-                    continue
-                if exponent != 1 or labels[0] == labels[1]:
+                if not _is_inverse(inner) or exponent != 1 or labels[0] == labels[1]:
                     continue
                 for other_position, (other, _, names) in enumerate(factors):
                     if other_position == position or isinstance(other, Structure):
@@ -323,7 +324,10 @@ class _Lowering:
                 continue
             if self._takes_coefficient(inner):
                 assert isinstance(inner, Product)
-                tensor = self._product(inner, size)
+                # a sign inside the product is written as the sign of the term
+                inside = -1 if self.flat(inner)[0] < 0 else 1
+                sign *= inside
+                tensor = self._product(inner, size * inside)
             else:
                 tensor = scale(builder, size, self.values[inner.digest])
             if isinstance(tensor.value, Literal):
@@ -563,6 +567,10 @@ def _primitive(node: Sum) -> tuple[Exact, Sum]:
 def _ties(node: Node, exponent: Exact, labels: tuple[int, ...]) -> bool:
     """Whether a factor is the identity on the two axes of a matrix."""
     return isinstance(node, Structure) and node.kind == "delta" and exponent > 0 and set(labels) == {0, 1}
+
+
+def _is_inverse(node: Node) -> bool:
+    return isinstance(node, Call) and node.op == "inv" and node.order == 2
 
 
 def _is_spd(node: Node) -> bool:

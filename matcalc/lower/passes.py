@@ -30,6 +30,53 @@ def remove_dead_code(program: Program) -> Program:
     return program._replace(statements=tuple(reversed(kept)))
 
 
+def turn_products(program: Program) -> Program:
+    """Write ``(A @ B.T).T`` as ``B @ A.T`` where that takes fewer transposes."""
+    counts = use_counts(program)
+    definitions = {statement.target: statement for statement in program.statements}
+    fresh = 1 + max([*definitions, len(program.arguments)])
+    rewritten: list[Statement] = []
+    for statement in program.statements:
+        product = _turned_product(statement, definitions)
+        if product is None or counts[product.target] > 1:
+            rewritten.append(statement)
+            continue
+        left, right = product.operands
+        turned: list[Operand] = []
+        extra: list[Statement] = []
+        for number, operand in enumerate((right, left)):
+            inner = _untransposed(operand, definitions)
+            if inner is not None:
+                turned.append(inner)
+                continue
+            shape = (statement.shape[0], product.shape[0]) if number else (product.shape[1], statement.shape[1])
+            extra.append(Statement(fresh, "transpose", (operand,), (1, 0), shape))
+            turned.append(fresh)
+            fresh += 1
+        if len(extra) >= 1 + 2 - len(extra):
+            rewritten.append(statement)
+            continue
+        rewritten += [*extra, Statement(statement.target, "matmul", tuple(turned), (), statement.shape)]
+    return remove_dead_code(program._replace(statements=tuple(rewritten)))
+
+
+def _turned_product(statement: Statement, definitions: Mapping[int, Statement]) -> Statement | None:
+    """The matrix product that a statement transposes."""
+    if statement.operation != "transpose" or statement.parameters != (1, 0):
+        return None
+    operand = statement.operands[0]
+    product = definitions.get(operand) if isinstance(operand, int) else None
+    return product if product is not None and product.operation == "matmul" and len(product.shape) == 2 else None
+
+
+def _untransposed(operand: Operand, definitions: Mapping[int, Statement]) -> Operand | None:
+    """What a value is the transpose of."""
+    origin = definitions.get(operand) if isinstance(operand, int) else None
+    if origin is None or origin.operation != "transpose" or origin.parameters != (1, 0):
+        return None
+    return origin.operands[0]
+
+
 FACTORIZED = {"inv": "inverse", "logdet": "log_determinant", "det": "determinant"}
 """Functions of a matrix that its factorization gives, and how they are called then."""
 
@@ -207,7 +254,7 @@ def _mentioned_twice(program: Program) -> set[int]:
     return found
 
 
-PIPELINE: tuple[Pass, ...] = (remove_dead_code, share_factorizations, own_results, inline_expressions)
+PIPELINE: tuple[Pass, ...] = (remove_dead_code, turn_products, share_factorizations, own_results, inline_expressions)
 
 
 def optimize(program: Program, passes: tuple[Pass, ...] = PIPELINE) -> Program:

@@ -13,7 +13,7 @@ from fractions import Fraction
 from ..expr.dims import Dim, Shape
 from ..expr.nodes import Exact, Structure
 from .contract import Term, explicit
-from .entrywise import UNIT, Tensor, arrange, expand, settle
+from .entrywise import UNIT, Tensor, arrange, binary, expand, reshape, settle
 from .program import Builder, Literal, Operand
 
 
@@ -267,9 +267,7 @@ def _pair(builder: Builder, network: Network, piece: Piece) -> bool:
             _make_explicit(builder, other)
         _make_distinct(builder, other)
         if long not in other.labels:
-            rest = [label for label in other.labels if label not in (row, column)]
-            value = _joined(builder, other.tensor, rest, row, column)
-            other.tensor = Tensor(value, (*rest, long))
+            other.tensor = _joined(builder, other.tensor, row, column, long)
             _remove(network, piece)
             del network.sizes[row], network.sizes[column]
             return True
@@ -284,7 +282,7 @@ def _pair(builder: Builder, network: Network, piece: Piece) -> bool:
         while long in labels:
             axis = labels.index(long)
             shape = builder.shape(value)
-            value = builder.emit("reshape", (value,), (*shape[:axis], n, m, *shape[axis + 1 :]))
+            value = reshape(builder, value, (*shape[:axis], n, m, *shape[axis + 1 :]))
             labels = (*labels[:axis], column, row, *labels[axis + 1 :])
         other.tensor = Tensor(value, labels)
     _remove(network, piece)
@@ -300,11 +298,17 @@ def _has_once(piece: Piece, *labels: int) -> bool:
     return all(piece.labels.count(label) == 1 for label in labels)
 
 
-def _joined(builder: Builder, tensor: Tensor, rest: list[int], row: int, column: int) -> Operand:
-    """Join two axes into one, the first one running fastest."""
-    value = arrange(builder, tensor, (*rest, column, row))
-    shape = builder.shape(value)
-    return builder.emit("reshape", (value,), (*shape[:-2], shape[-2] * shape[-1]))
+def _joined(builder: Builder, tensor: Tensor, row: int, column: int, long: int) -> Tensor:
+    """Join two axes into one, the first one running fastest; in place where they are side by side."""
+    place = tensor.labels.index(column)
+    if tensor.labels[place : place + 2] != (column, row):
+        rest = [label for label in tensor.labels if label not in (row, column)]
+        place = len(rest)
+        tensor = Tensor(arrange(builder, tensor, (*rest, column, row)), (*rest, column, row))
+    shape = builder.shape(tensor.value)
+    joined = (*shape[:place], shape[place] * shape[place + 1], *shape[place + 2 :])
+    labels = (*tensor.labels[:place], long, *tensor.labels[place + 2 :])
+    return Tensor(reshape(builder, tensor.value, joined), labels)
 
 
 def _halfpair(builder: Builder, network: Network, piece: Piece) -> bool:
@@ -417,9 +421,7 @@ def _finish_diagonal(builder: Builder, tensor: Tensor, step: Finish) -> Tensor:
     value: Operand
     if not tensor.labels:
         identity = builder.emit("eye", (), (size, size), (size,))
-        if tensor.value == Literal(1.0):
-            return Tensor(identity, (first, second))
-        return Tensor(builder.emit("multiply", (tensor.value, identity), (size, size)), (first, second))
+        return Tensor(binary(builder, "multiply", tensor.value, identity, (size, size)), (first, second))
     rest = [label for label in tensor.labels if label != first]
     if first in tensor.labels:
         value = arrange(builder, tensor, (*rest, first))
@@ -453,6 +455,5 @@ def _finish_merge(builder: Builder, tensor: Tensor, step: Finish) -> Tensor:
     if row not in tensor.labels and column not in tensor.labels:
         return tensor
     tensor = carry(builder, carry(builder, tensor, row, m), column, n)
-    rest = [label for label in tensor.labels if label not in (row, column)]
-    return Tensor(_joined(builder, tensor, rest, row, column), (*rest, long))
+    return _joined(builder, tensor, row, column, long)
 

@@ -30,6 +30,9 @@ MODULES: Mapping[str, str] = MappingProxyType({"np": "numpy", "linalg": "scipy.l
 KERNELS = ("arrays", "runtime", "factorizations", "runtime_scipy")
 BUILTINS: Mapping[str, Any] = MappingProxyType({"float": float, "min": min})
 
+FAST = (np.dtype(np.float64), np.dtype(np.float32))
+"""Types in which arrays are taken as they are."""
+
 SYMMETRIC = frozenset({"symmetric", "spd", "psd"})
 
 
@@ -132,8 +135,8 @@ class Compiled:
     """
 
     __slots__ = (
-        "__weakref__", "_bound", "_fields", "_function", "_sizes", "arguments", "check", "fits", "nonzero",
-        "parameters", "passed", "required", "result_shapes", "single", "source", "text",
+        "__weakref__", "_bound", "_checked", "_fields", "_function", "_names", "_sizes", "arguments", "check", "fits",
+        "nonzero", "parameters", "passed", "required", "result_shapes", "single", "source", "text",
     )  # fmt: skip
 
     def __init__(
@@ -171,6 +174,8 @@ class Compiled:
         names.update(dict.fromkeys(name for shape in self.result_shapes for dim in shape for name in dim.names))
         names.update(dict.fromkeys(self.passed))
         self._sizes = bind_sizes(names, self.arguments)
+        self._names = tuple(argument.name for argument in self.arguments)
+        self._checked = [k for k, argument in enumerate(self.arguments) if check and argument.properties]
         self._bound: _Bound | None = None
         self._function = self._load()
 
@@ -210,38 +215,36 @@ class Compiled:
         values, given_sizes = self._given(arrays)
         dtype, data = _converted(self.arguments, values)
         bound = self._bound
-        shapes = tuple(array.shape for array in data)
+        shapes = tuple([array.shape for array in data])
         if bound is None or bound.shapes != shapes or given_sizes:
             bound = self._bind(shapes, given_sizes)
             self._bound = bound
-        if self.check:
-            for argument, array in zip(self.arguments, data, strict=True):
-                if argument.properties:
-                    _check_properties(argument, array)
+        for position in self._checked:
+            _check_properties(self.arguments[position], data[position])
         operands = [array if array.ndim else array[()] for array in data]
+        passed = {code: bound.sizes[name] for name, code in self.parameters.items()} if self.parameters else {}
         try:
             with np.errstate(all="ignore"):
-                results = self._function(
-                    *operands, **{code: bound.sizes[name] for name, code in self.parameters.items()}
-                )
+                results = self._function(*operands, **passed)
         except MatcalcError:
             raise
         except (ArithmeticError, ValueError, IndexError, TypeError) as error:
             results = self._recovered(error, data, dtype, bound)
         if len(self.result_shapes) == 1:
-            results = (results,)
-        finished = tuple(
-            _finished(result, shape, dtype) for result, shape in zip(results, bound.results, strict=True)
-        )
-        return finished[0] if self.single else finished
+            result = _finished(results, bound.results[0], dtype)
+            return result if self.single else (result,)
+        return tuple([_finished(result, shape, dtype) for result, shape in zip(results, bound.results, strict=True)])
 
     # --- arguments --------------------------------------------------------------------------------
 
     def _given(self, arrays: Mapping[str, Any]) -> tuple[list[Any], dict[str, int]]:
         """The values in the order of the arguments, and sizes that were passed by name."""
-        names = [argument.name for argument in self.arguments]
-        if len(arrays) == len(names) and not self.passed and all(name in arrays for name in names):
-            return [arrays[name] for name in names], {}
+        names = self._names
+        if len(arrays) == len(names) and not self.passed:
+            try:
+                return [arrays[name] for name in names], {}
+            except KeyError:
+                pass
         spelled = {spell(name): value for name, value in arrays.items()}
         canonical = [spell(name) for name in names]
         keywords = {keyword: size for size, keyword in self.passed.items()}
@@ -453,6 +456,9 @@ def _order_error(argument: Argument, shape: tuple[int, ...]) -> ShapeError:
 
 def _converted(arguments: Sequence[Argument], values: Sequence[Any]) -> tuple[np.dtype[Any], list[Array]]:
     """The arrays in the working type, which is the common one of all floating-point data."""
+    alike = _common_type(values)
+    if alike is not None:
+        return alike, list(values)
     arrays: list[Array] = []
     types: list[np.dtype[Any]] = []
     weak: list[bool] = []
@@ -483,6 +489,20 @@ def _converted(arguments: Sequence[Argument], values: Sequence[Any]) -> tuple[np
     if not dtype.isnative:
         dtype = dtype.newbyteorder("=")
     return dtype, [array if array.dtype is dtype else array.astype(dtype, copy=False) for array in arrays]
+
+
+def _common_type(values: Sequence[Any]) -> np.dtype[Any] | None:
+    """The one type of plain arrays that need no conversion, else None."""
+    common: np.dtype[Any] | None = None
+    for value in values:
+        if type(value) is not np.ndarray:
+            return None
+        dtype = value.dtype
+        if dtype is not common:
+            if common is not None or dtype not in FAST:
+                return None
+            common = dtype
+    return common
 
 
 def _as_float(argument: Argument, value: float) -> float:

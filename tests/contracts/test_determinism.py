@@ -15,7 +15,7 @@ for text, wrt, order in [
     ("logdet(X)", "X", 1),
     ("||A x - b||^2 + lambda ||x||^2", "x", 1),
     ("sum(log(1 + exp(-y .* (X w)))) + lambda/2 ||w||^2", "w", 2),
-    ("sum((T - U V^T).^2)", "U", 1),
+    ("sum((Y - U V^T).^2)", "U", 1),
     ("softmax(A x)", "x", 1),
     ("sum(relu(W_2 relu(W_1 x)))", "W_1", 1),
 ]:

@@ -772,6 +772,19 @@ def test_unification_waits_for_products_and_takes_back() -> None:
     assert dimensions.resolve(two) == Dim.of(4)
 
 
+def test_the_shorter_of_two_sizes_follows_what_is_known_of_them() -> None:
+    found = read("[svdvals([A, x]); 1] + u", {"A": "matrix(2, k)", "x": "vector(2)"})
+    assert found.symbols["u"].declared == "vector(min(2, k + 1) + 1)"
+    dimensions = Dimensions()
+    one, two = dimensions.fresh(), dimensions.fresh()
+    shorter = Dim.of(f"min({one * 2 - 1}, {two})")
+    assert dimensions.unify(one, Dim.of("n"))
+    assert dimensions.unify(two, Dim.of("n") * 2)
+    assert str(dimensions.resolve(shorter)) == "2 n - 1"
+    three = dimensions.fresh()
+    assert not dimensions.unify(three, Dim.of(f"min({three}, k)"))
+
+
 def test_a_size_is_never_negative_or_broken() -> None:
     dimensions = Dimensions()
     assert not dimensions.unify(dimensions.fresh() + 3, Dim.of(2))

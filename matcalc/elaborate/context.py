@@ -75,10 +75,9 @@ class Dimensions:
     def resolve_shorter(self, dim: Dim, name: str) -> Dim:
         """``min(?0, n)`` once the placeholders in it are known."""
         sides = name[4:-1].split(", ")
-        if len(sides) != 2 or not all(side.lstrip("?").isalnum() for side in sides):
+        if len(sides) != 2 or "(" in name[4:-1]:
             return dim
-        named = [self.resolve(Dim.of(int(side) if side.isdigit() else side)) for side in sides]
-        return shorter(named[0], named[1])
+        return shorter(self.resolve(_read_dim(sides[0])), self.resolve(_read_dim(sides[1])))
 
     def unify(self, left: Dim, right: Dim, span: Span = NOWHERE) -> bool:
         """Make two dimensions equal; False when they cannot be. A product of unknowns waits until it is known."""
@@ -92,6 +91,8 @@ class Dimensions:
             # the common case, without arithmetic: two names, at least one a placeholder
             bind_left = not b.startswith("?") or (a.startswith("?") and _rank(a) > _rank(b))
             first = a if bind_left else b
+            if _occurs_in_minimum(first, right if bind_left else left):
+                return False
             self.bindings[first] = right if bind_left else left
             self.trail.append(first)
             return True
@@ -103,6 +104,8 @@ class Dimensions:
             self.postponed.append((left, right, span))
             return True
         name, coefficient = solvable
+        if _occurs_in_minimum(name, difference):
+            return False
         rest = difference - Dim.of(name) * coefficient
         value = rest * (Fraction(-1) / coefficient)
         constant = value.terms[0][1] if len(value.terms) == 1 and value.terms[0][0] == () else None
@@ -134,6 +137,24 @@ class Dimensions:
         while len(self.trail) > mark[0]:
             del self.bindings[self.trail.pop()]
         del self.postponed[mark[1] :]
+
+
+def _read_dim(text: str) -> Dim:
+    """A dimension from how it is written, ``2 n^2 - 1/2 m + 1``."""
+    total = Dim.of(0)
+    for sign, words in re.findall(r"([+-]?) ?([^+-]+)", text):
+        term = Dim.of(-1 if sign == "-" else 1)
+        for word in words.split():
+            name, _, power = word.partition("^")
+            for _ in range(int(power or 1)):
+                term = term * (Fraction(name) if name[0].isdigit() else Dim.of(name))
+        total = total + term
+    return total
+
+
+def _occurs_in_minimum(placeholder: str, dim: Dim) -> bool:
+    """Whether the placeholder stands inside a ``min(m, n)``, which no equation is solved for."""
+    return any(placeholder in re.findall(r"\?\w+", name) for name in dim.names if name.startswith("min("))
 
 
 def _rank(name: str) -> tuple[int, int, str]:
@@ -328,10 +349,9 @@ class Site:
     def resolve_shorter(self, dim: Dim, name: str) -> Dim:
         """``min(?0, n)`` once the placeholders in it are known."""
         sides = name[4:-1].split(", ")
-        if len(sides) != 2 or not all(side.lstrip("?").isalnum() for side in sides):
+        if len(sides) != 2 or "(" in name[4:-1]:
             return dim
-        named = [self.resolve(Dim.of(int(side) if side.isdigit() else side)) for side in sides]
-        return shorter(named[0], named[1])
+        return shorter(self.resolve(_read_dim(sides[0])), self.resolve(_read_dim(sides[1])))
 
     def unify(self, left: Dim, right: Dim) -> None:
         """Make two dimensions equal, or raise `ShapeError` in the reader's names."""

@@ -339,6 +339,9 @@ class Visitor:
         except ShapeError as error:
             self.explain(error, node, nodes, values)
             raise
+        except MatcalcError as error:
+            error.span = error.span or node.span
+            raise
         if quiet:
             session.notes.clear()
             session.notes.update(before)

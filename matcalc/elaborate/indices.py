@@ -86,7 +86,7 @@ def place_of(session: Session, node: Ast, sizes: dict[str, Dim], indices: dict[s
             case Binary("*" | "/" | "^" | ".*", left, right) if not ready:
                 stack.append((part, True))
                 stack.extend([(left, False), (right, False)])
-            case Binary(op, left, right):
+            case Binary("*" | "/" | "^" | ".*" as op, left, right):
                 done[id(part)] = _combine(session, part, op, done[id(left)], done[id(right)])
             case Call(func, (arg,), ()) if func in sizes and not ready:
                 # n(n + 1) without a blank is a product

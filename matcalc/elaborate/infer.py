@@ -20,8 +20,8 @@ from .tree import Survey
 
 T = TypeVar("T")
 
-MAX_TRIES = 2_000
-MAX_WORK = 150_000
+MAX_TRIES = 400
+MAX_WORK = 20_000
 """Syntax nodes that may be typed in all tries together."""
 MAX_BLAMED = 6
 """Doubts of one choice whose names are varied one by one."""

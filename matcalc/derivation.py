@@ -6,13 +6,12 @@ from difflib import get_close_matches
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from .calculus.derive import derivative
-from .calculus.formula import formula
+from .calculus.formula import differentiate, formula
 from .calculus.present import present
 from .calculus.simplify import simplify
 from .conditions import conditions
 from .errors import MatcalcError, UsageError
-from .expr.build import variables, zeros
+from .expr.build import zeros
 from .expr.dims import shape_text
 from .expr.nodes import Variable
 from .expression import Expr, shape_names
@@ -38,8 +37,7 @@ def choose_variable(expr: Expr) -> tuple[str, str]:
     ------
     UsageError: none or several are as likely.
     """
-    present = [variable.name for variable in variables(expr.node)]
-    names = [name for name in expr.order if name in present]
+    names = [name for name in expr.order if name in expr.occurring]
     vectors = [name for name in names if expr.meaning.symbols[name].type.kind in ("column", "row")]
     usual = [name for name in names if name in USUAL_UNKNOWNS]
     for candidates in (names, vectors, usual):
@@ -62,9 +60,9 @@ def canonical(name: object) -> str:
 
 def find_variable(expr: Expr, name: str) -> tuple[Variable, str]:
     """The variable of this name, and a warning where the expression does not depend on it."""
-    for variable in variables(expr.node):
-        if variable.name == name:
-            return variable, ""
+    variable = expr.occurring.get(name)
+    if variable is not None:
+        return variable, ""
     symbol = expr.meaning.symbols.get(name)
     if symbol is not None:
         reason = f"the expression does not depend on {name}: the derivative is zero"
@@ -107,13 +105,17 @@ class Derivative:
         with_text = Attached(expr)
         with with_text:
             raw = expr.simplified
+            wanted = []
             for name in wrt:
                 variable, warning = find_variable(expr, name)
-                raw = zeros(raw.shape + variable.shape) if warning else derivative(raw, variable)
+                wanted.append(variable)
                 if warning and warning not in warnings:
                     warnings.append(warning)
-            (raw,) = simplify(raw)
-            arranged = arrange(raw, raw.order - variable.order, layout)
+            if warnings:
+                raw = zeros(raw.shape + tuple(dim for variable in wanted for dim in variable.shape))
+            else:
+                raw = differentiate(raw, wanted)
+            arranged = arrange(raw, raw.order - wanted[-1].order, layout)
         self.raw = raw
         self.node = simplify(arranged.node)[0] if arranged.node is not raw else raw
         self._row = arranged.row
@@ -128,7 +130,7 @@ class Derivative:
         shown = self.node
         if not self.warnings:
             wanted = [find_variable(self.function, name)[0] for name in self.wrt]
-            readable = formula(self.function.node, wanted)
+            readable = formula(self.function.node, wanted, self.raw)
             shown = arrange(readable, readable.order - wanted[-1].order, self.layout).node
         tree = to_program(shown if self.layout == "gradient" else present(shown), self.function.order)
         return _transposed(tree) if self._row else tree

@@ -12,8 +12,9 @@ from .calculus.present import present
 from .calculus.simplify import simplify
 from .elaborate import Elaborated, elaborate, type_text
 from .errors import LimitError, MatcalcError, ShapeError, UsageError
+from .expr.build import variables
 from .expr.dims import Shape
-from .expr.nodes import Node
+from .expr.nodes import Node, Variable
 from .expr.typed import Type
 from .notation.latex import to_latex
 from .notation.matrices import to_program
@@ -175,6 +176,11 @@ class Expr:
     def simplified(self) -> Node:
         """The root after simplification."""
         return simplify(self.node)[0]
+
+    @cached_property
+    def occurring(self) -> dict[str, Variable]:
+        """The variables that occur in the root, by name."""
+        return {variable.name: variable for variable in variables(self.node)}
 
     @property
     def meaning(self) -> Elaborated:

@@ -33,7 +33,7 @@ def differentiate(root: Node, wrt: Sequence[Variable]) -> Node:
     return node
 
 
-def formula(root: Node, wrt: Sequence[Variable]) -> Node:
+def formula(root: Node, wrt: Sequence[Variable], derived: Node | None = None) -> Node:
     """The derivative in the form in which it is printed; equal to `differentiate`.
 
     The derivative of a sum is the sum of the derivatives of its terms, in that form: ``2 A^T (A x - b) + 2 c x`` for
@@ -43,15 +43,19 @@ def formula(root: Node, wrt: Sequence[Variable]) -> Node:
     ----------
     root: the output.
     wrt: the variables, in the order of the axes they append; none to present the output itself.
+    derived: the result of `differentiate`, where it is known already.
     """
     (node,) = simplify(root)
     written = sums_of(root) | sums_of(node)
     terms = node.terms if isinstance(node, Sum) and 2 <= len(node.terms) <= LARGEST_TERMWISE_SUM else (Term(1, node),)
+    shape = _shape(root, wrt)
     parts: list[tuple[Exact, Node]] = []
     for coefficient, term in terms:
-        shown = present(add([(coefficient, differentiate(term, wrt))], _shape(root, wrt)), written)
+        whole = derived is not None and len(terms) == 1
+        slope = derived if whole and derived is not None else add([(coefficient, differentiate(term, wrt))], shape)
+        shown = present(slope, written)
         parts += [(c, part) for c, part in shown.terms] if isinstance(shown, Sum) else [(1, shown)]
-    total = add(parts, _shape(root, wrt), flatten=False)
+    total = add(parts, shape, flatten=False)
     if len(terms) > 1 and isinstance(total, Sum):
         total = tidy_numbers(factor_sum(total))
     return by_entries(total, written)

@@ -32,6 +32,8 @@ from .simplify import flat_product, rewrite, simplify, spread_factor
 
 #: Sums with more terms than this are left as they are: looking for common factors compares pairs of terms.
 LARGEST_FACTORED_SUM = 24
+#: Graphs with more nodes than this are shown in normal form.
+LARGEST_PRESENTED = 3000
 #: Products of sums are tried multiplied out only below this many operators.
 LARGEST_EXPANDED = 60
 #: Vectors and matrices up to this size per axis are written entry by entry when they are made of unit vectors.
@@ -47,6 +49,8 @@ def present(root: Node, written: frozenset[bytes] = frozenset()) -> Node:
     written: digests of the sums that the reader wrote; they are kept as they stand (a residual ``y - X w``).
     """
     (node,) = simplify(root)
+    if sum(1 for _ in postorder(node)) > LARGEST_PRESENTED:
+        return node
     node = _open_unit_vectors(node)
     for _ in range(4):
         following = _factor_all(_flatten_all(node), written)
@@ -122,9 +126,9 @@ def _expand_all(root: Node, written: frozenset[bytes]) -> Node:
         if not node.children:
             done[node.digest] = node
             continue
-        children = [done[child.digest] for child in node.children]
-        same = all(a is b for a, b in zip(children, node.children, strict=True))
-        rebuilt = node if same else rewrite(with_children(node, children))
+        rebuilt = node
+        if not _unchanged(node, done):
+            rebuilt = rewrite(with_children(node, [done[child.digest] for child in node.children]))
         if isinstance(rebuilt, Product | Sum) and rebuilt.digest not in written:
             rebuilt = _expand_if_shorter(rebuilt, written)
         done[node.digest] = rebuilt
@@ -187,7 +191,9 @@ def _open_unit_vectors(root: Node) -> Node:
     """``normalize(x)`` as ``x / ||x||`` and the like, so that the norm meets others."""
     done: dict[bytes, Node] = {}
     for node in postorder(root):
-        rebuilt = with_children(node, [done[child.digest] for child in node.children]) if node.children else node
+        rebuilt = node
+        if not _unchanged(node, done):
+            rebuilt = with_children(node, [done[child.digest] for child in node.children])
         if isinstance(rebuilt, Call) and rebuilt.op == "normalize":
             core = int(dict(rebuilt.parameters).get("core", 1))
             names = tuple(range(rebuilt.order))
@@ -217,7 +223,9 @@ def _flatten_all(root: Node) -> Node:
     """Write nested products out even where they are used more than once, while they stay short."""
     done: dict[bytes, Node] = {}
     for node in postorder(root):
-        if isinstance(node, Product):
+        if _unchanged(node, done) and not any(isinstance(split_coefficient(c)[1], Product) for c in node.children):
+            done[node.digest] = node
+        elif isinstance(node, Product):
             operands: list[Operand] = [(done[f.node.digest], f.exponent, f.labels) for f in node.factors]
             done[node.digest] = rewrite(flat_product(operands, range(node.order), dict(enumerate(node.sizes))))
         elif node.children:
@@ -227,13 +235,19 @@ def _flatten_all(root: Node) -> Node:
     return done[root.digest]
 
 
+def _unchanged(node: Node, done: Mapping[bytes, Node]) -> bool:
+    return all(done[child.digest] is child for child in node.children)
+
+
 def _factor_all(root: Node, written: frozenset[bytes]) -> Node:
     done: dict[bytes, Node] = {}
     for node in postorder(root):
         if not node.children:
             done[node.digest] = node
             continue
-        rebuilt = with_children(node, [done[child.digest] for child in node.children])
+        rebuilt = node
+        if not _unchanged(node, done):
+            rebuilt = with_children(node, [done[child.digest] for child in node.children])
         if isinstance(rebuilt, Sum) and len(rebuilt.terms) > 1 and rebuilt.digest not in written:
             rebuilt = factor_sum(rebuilt)
         done[node.digest] = _permuted_sum(_tidy_sign(tidy_numbers(_content(rebuilt, written)), written))

@@ -80,6 +80,28 @@ def _pass(roots: tuple[Node, ...]) -> tuple[Node, ...]:
 
 
 def _rebuild(node: Node, done: Mapping[bytes, Node], consumers: Mapping[bytes, int]) -> Node:
+    children = node.children
+    same = all(done[child.digest] is child for child in children)
+    if same and "settled" in node.cache:
+        return node
+    built = _built(node, done, consumers)
+    if built.digest == node.digest:
+        # the same object again, so that what is known of it stays with it
+        built = node
+    if not any(_may_merge(built, child) for child in built.children):
+        built.cache["settled"] = True
+    return built
+
+
+def _may_merge(node: Node, child: Node) -> bool:
+    """Whether a child could be written out in its parent when nothing else uses it."""
+    inner = split_coefficient(child)[1]
+    if isinstance(node, Product):
+        return isinstance(inner, Product)
+    return isinstance(node, Sum) and isinstance(child, Sum)
+
+
+def _built(node: Node, done: Mapping[bytes, Node], consumers: Mapping[bytes, int]) -> Node:
     if isinstance(node, Product):
         single = {
             done[factor.node.digest].digest for factor in node.factors if consumers[factor.node.digest] == 1

@@ -319,7 +319,8 @@ def _finish(
         coefficient = exact(coefficient * factor_coefficient)
         out_deltas += more
     operands += out_deltas
-    operands = _separate_scalars(operands, out)
+    if len(operands) > 1 or out:
+        operands = _separate_scalars(operands, out)
     operands, number_part = _merge_scalars(operands)
     coefficient = exact(coefficient * number_part)
     if not coefficient:
@@ -340,6 +341,10 @@ def _merge(
         return label
 
     outputs = set(out)
+    if not any(isinstance(node, Structure) and names for node, _, names in operands):
+        plain = _merge_equal(operands)
+        if plain is not None:
+            return 1, plain, list(out), []
     deltas: list[tuple[int, int]] = []
     rest: list[Operand] = []
     for node, exponent, names in operands:
@@ -423,6 +428,31 @@ def _merge(
     for first, second in kept:
         fixed.append((Structure("delta", sizes[first]), 1, (find(first), second)))
     return coefficient, operands, out_labels, fixed if fixed else out_deltas
+
+
+def _merge_equal(operands: list[Operand]) -> list[Operand] | None:
+    """Equal factors merged, for products without constant structures; None when a norm has to be opened."""
+    if len(operands) == 1:
+        node, exponent, names = operands[0]
+        if isinstance(node, Call) and node.op == "norm" and isinstance(exponent, int) and exponent % 2 == 0:
+            return None
+        return operands
+    collected: dict[tuple[bytes, tuple[int, ...]], Operand] = {}
+    for node, exponent, names in operands:
+        if len(names) == 2 and names[0] > names[1] and is_symmetric(node):
+            names = (names[1], names[0])
+        key = (node.digest, names)
+        known = collected.get(key)
+        total = exponent if known is None else exact(known[1] + exponent)
+        if total == 0:
+            del collected[key]
+        else:
+            collected[key] = (node, total, names)
+    merged = list(collected.values())
+    for node, exponent, _ in merged:
+        if isinstance(node, Call) and node.op == "norm" and isinstance(exponent, int) and exponent % 2 == 0:
+            return None
+    return merged
 
 
 def _sum_of_squares(node: Call) -> Node | None:
@@ -596,6 +626,9 @@ def _meet_selections(
 
 def _separate_scalars(operands: list[Operand], out: Sequence[int]) -> list[Operand]:
     """Components without an output label become factors of their own, so that equal ones merge."""
+    outputs = set(out)
+    if all(not names or not outputs.isdisjoint(names) for _, _, names in operands):
+        return operands
     owner: dict[int, int] = {}
 
     def root(position: int) -> int:
@@ -616,7 +649,6 @@ def _separate_scalars(operands: list[Operand], out: Sequence[int]) -> list[Opera
         components.setdefault(root(position), []).append(position)
     if len(components) == 1 and not out:
         return operands
-    outputs = set(out)
     result: list[Operand] = []
     for members in components.values():
         touched = {label for position in members for label in operands[position][2]}
@@ -631,6 +663,8 @@ def _separate_scalars(operands: list[Operand], out: Sequence[int]) -> list[Opera
 def _merge_scalars(operands: list[Operand]) -> tuple[list[Operand], Exact]:
     """Merge equal scalar factors and take out the numbers that appeared."""
     coefficient: Exact = 1
+    if all(names for _, _, names in operands):
+        return operands, 1
     scalars: dict[bytes, tuple[Node, Exact]] = {}
     rest: list[Operand] = []
     for node, exponent, names in operands:

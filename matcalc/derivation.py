@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .calculus.formula import differentiate, formula
 from .calculus.present import present
 from .calculus.simplify import simplify
+from .collection import paused_collection
 from .conditions import conditions
 from .errors import MatcalcError, UsageError
 from .expr.build import zeros
@@ -114,7 +115,8 @@ class Derivative:
             if warnings:
                 raw = zeros(raw.shape + tuple(dim for variable in wanted for dim in variable.shape))
             else:
-                raw = differentiate(raw, wanted)
+                with paused_collection():
+                    raw = differentiate(raw, wanted)
             arranged = arrange(raw, raw.order - wanted[-1].order, layout)
         self.raw = raw
         self.node = simplify(arranged.node)[0] if arranged.node is not raw else raw
@@ -130,7 +132,8 @@ class Derivative:
         shown = self.node
         if not self.warnings:
             wanted = [find_variable(self.function, name)[0] for name in self.wrt]
-            readable = formula(self.function.node, wanted, self.raw)
+            with paused_collection():
+                readable = formula(self.function.node, wanted, self.raw)
             shown = arrange(readable, readable.order - wanted[-1].order, self.layout).node
         tree = to_program(shown if self.layout == "gradient" else present(shown), self.function.order)
         return _transposed(tree) if self._row else tree
@@ -138,7 +141,8 @@ class Derivative:
     @cached_property
     def formula(self) -> str:
         """The formula as text, valid input again."""
-        return to_text(self.ast, separator="; ")
+        with paused_collection():
+            return to_text(self.ast, separator="; ")
 
     @cached_property
     def latex(self) -> str:

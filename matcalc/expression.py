@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from functools import cached_property
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .calculus.present import present
 from .calculus.simplify import simplify
+from .collection import paused_collection
 from .elaborate import Elaborated, elaborate, type_text
 from .errors import LimitError, MatcalcError, ShapeError, UsageError
 from .expr.build import variables
@@ -161,7 +161,8 @@ class Expr:
     @cached_property
     def _meaning(self) -> Elaborated:
         try:
-            return elaborate(self.program, self._given, shape=self._expected)
+            with paused_collection():
+                return elaborate(self.program, self._given, shape=self._expected)
         except MatcalcError as error:
             if error.source is None:
                 error.source = self.text
@@ -175,7 +176,8 @@ class Expr:
     @cached_property
     def simplified(self) -> Node:
         """The root after simplification."""
-        return simplify(self.node)[0]
+        with paused_collection():
+            return simplify(self.node)[0]
 
     @cached_property
     def occurring(self) -> dict[str, Variable]:
@@ -205,7 +207,7 @@ class Expr:
     @cached_property
     def vars(self) -> dict[str, str]:
         """The type of every variable, declared or inferred."""
-        return {name: _declaration(symbol.type, symbol.properties) for name, symbol in self._meaning.symbols.items()}
+        return {name: type_text(symbol.type, symbol.properties) for name, symbol in self._meaning.symbols.items()}
 
     @property
     def inferred(self) -> tuple[str, ...]:
@@ -430,15 +432,6 @@ class Expr:
         return self.apply("inv")
 
 
-NAMES_SIDE_BY_SIDE = re.compile(r"([A-Za-z_]\w*(?:\^\d+)?) (?=[A-Za-z_])")
-
-
-def _declaration(kind: Type, properties: Sequence[str] = ()) -> str:
-    """A type as it may be declared again: the sign in ``vector(m * n)`` is needed, without it there are two sizes."""
-    head, bracket, tail = type_text(kind).partition("(")
-    return " ".join([head + bracket + NAMES_SIDE_BY_SIDE.sub(r"\1 * ", tail), *properties])
-
-
 def _merge(into: dict[str, str], other: Declarations) -> None:
     """Add declarations; a name may not have two types."""
     for name, text in other.items():
@@ -459,7 +452,7 @@ def _type_of(operands: Sequence[Expr | Ast], build: Callable[..., Ast]) -> Type 
             places.append(operand)
             continue
         name = f"operand_{position}"
-        types[name] = _declaration(operand.type)
+        types[name] = type_text(operand.type)
         places.append(Transpose(Name(name)) if operand.type.kind == "row" else Name(name))
     try:
         return elaborate(Program((Output(build(*places)),)), types).type

@@ -157,7 +157,9 @@ def _reverse(root: Node, wrt: Sequence[Node], seed: Node) -> tuple[Node, ...]:
     for node in reversed(list(postorder(root))):
         if node.digest not in active:
             continue
-        adjoint = add(adjoints.pop(node.digest), lead + node.shape, flatten=False)
+        contributions = adjoints.pop(node.digest)
+        alone = len(contributions) == 1
+        adjoint = contributions[0][1] if alone else add(contributions, lead + node.shape, flatten=False)
         if node.digest in sought:
             found[node.digest] = adjoint
             continue

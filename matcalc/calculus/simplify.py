@@ -56,12 +56,17 @@ def simplify(*roots: Node) -> tuple[Node, ...]:
     ----------
     roots: nodes of any shape; a product that several of them use stays one node.
     """
+    if len(roots) == 1 and "normal" in roots[0].cache:
+        return roots
     current = roots
     for _ in range(8):
         following = _pass(current)
         if following == current:
-            return following
+            break
         current = following
+    if len(current) == 1:
+        # with other roots beside it, less may be merged into it
+        current[0].cache["normal"] = True
     return current
 
 

@@ -98,9 +98,9 @@ def integer(value: Exact) -> ast.Num:
 
 def rational(value: Exact) -> ast.Ast:
     """A positive exact number as a person writes it: ``1/2``, ``0.044715``, ``1e-8``."""
+    if value.denominator == 1:
+        return integer(value.numerator)
     fraction = Fraction(value)
-    if fraction.denominator == 1:
-        return ast.Num(fraction, str(fraction.numerator))
     if fraction.denominator <= 1000:
         return ast.Binary("/", integer(fraction.numerator), integer(fraction.denominator))
     rest = fraction.denominator
@@ -156,6 +156,7 @@ def times(left: ast.Ast, right: ast.Ast) -> ast.Ast:
     return ast.Binary("*", left, right, juxtaposed=True)
 
 
+HALF = Fraction(1, 2)
 PRODUCT_OPERATORS = frozenset({"*", ".*", "/", "./", "\\", "kron"})
 
 
@@ -180,10 +181,9 @@ def call(name: str, *args: ast.Ast, **options: ast.Ast) -> ast.Call:
 
 def raised(tree: ast.Ast, exponent: Exact, entrywise: bool) -> ast.Ast:
     """A positive power; square roots by name."""
-    exponent = Fraction(exponent)
     if exponent == 1:
         return tree
-    if exponent == Fraction(1, 2):
+    if exponent == HALF:
         return call("sqrt", tree)
     power: ast.Ast = integer(exponent.numerator) if exponent.denominator == 1 else rational(exponent)
     return ast.Binary(".^" if entrywise else "^", tree, power)
@@ -217,7 +217,7 @@ def with_scalars(
 ) -> tuple[int, ast.Ast]:
     """A sign and a term: number, scalar factors, then the matrix part, divided by what is below the line."""
     sign = 1 if coefficient >= 0 else -1
-    size = abs(Fraction(coefficient))
+    size = abs(coefficient)
     front: list[ast.Ast] = []
     simple = [tree for tree in below if isinstance(tree, ast.Name)]
     complicated = [tree for tree in below if not isinstance(tree, ast.Name)]

@@ -267,6 +267,8 @@ def spell_number(number: Num) -> NumberSpelling:
     ('1/2', '0.001')
     """
     value = abs(number.value)
+    if value.denominator == 1 and number.text == str(value.numerator) and len(number.text) <= _LONGEST_INTEGER:
+        return NumberSpelling(number.text)
     if len(number.text) < _DIGITS_AT_ONCE:
         literal = _LITERAL.fullmatch(number.text)
         if literal is not None and _literal_value(literal) == value:

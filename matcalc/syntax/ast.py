@@ -61,7 +61,8 @@ class Binary(Ast):
     """A product-level operator, a power or a comparison.
 
     ``op`` is one of ``* .* / ./ \\ kron ^ .^ < <= > >= == !=``. ``*`` is also ``@`` and juxtaposition
-    (``juxtaposed`` tells), ``dot`` is the centred dot ``·``; ``**`` is ``^``. A transpose is `Transpose`; ``^-1`` is an ordinary power.
+    (``juxtaposed`` tells), ``dot`` is the centred dot ``·``; ``**`` is ``^``. A transpose is `Transpose`; ``^-1`` is an
+    ordinary power.
     """
 
     op: str

@@ -144,9 +144,10 @@ def total(parts: list[Any]) -> Ast:
 
 
 def negated(parts: list[Any]) -> Ast:
-    token, operand = parts
+    token: Token = parts[0]
+    operand: Ast = parts[1]
     if token.value == "+":
-        return operand  # type: ignore[no-any-return]
+        return operand
     return Add(((-1, operand),), span=_spanning(token, operand))
 
 
@@ -208,8 +209,9 @@ def root(parts: list[Any]) -> Ast:
 
 
 def group(parts: list[Any]) -> Ast:
-    opening, inner, closing = parts
-    return replace(inner, span=_spanning(opening, closing))  # type: ignore[no-any-return]
+    opening, _, closing = parts
+    inner: Ast = parts[1]
+    return replace(inner, span=_spanning(opening, closing))
 
 
 def norm(parts: list[Any]) -> Ast:
@@ -231,7 +233,8 @@ def block(parts: list[Any]) -> Ast:
     opening, rows, closing = parts
     span = _spanning(opening, closing)
     if len(rows) == 1 and len(rows[0]) == 1:
-        return replace(rows[0][0], span=span)  # type: ignore[no-any-return]
+        only: Ast = rows[0][0]
+        return replace(only, span=span)
     return Block(tuple(tuple(row) for row in rows), span=span)
 
 
@@ -365,25 +368,27 @@ def summation(parts: list[Any]) -> Ast:
 # --- types ---------------------------------------------------------------------------------------
 
 
-def type_(parts: list[Any]) -> TypeExpr:
-    return parts[0]  # type: ignore[no-any-return]
+def type_(parts: list[TypeExpr]) -> TypeExpr:
+    return parts[0]
 
 
 def with_property(parts: list[Any]) -> TypeExpr:
-    found, token = parts
+    found: TypeExpr = parts[0]
+    token: Token = parts[1]
     if token.value in found.properties:
         raise ParseError(
             f"The property `{token.text}` is given twice.", span=Span(token.start, token.end), hint="remove one"
         )
     properties = (*found.properties, token.value)
-    return replace(found, properties=properties, span=_spanning(found, token))  # type: ignore[no-any-return]
+    return replace(found, properties=properties, span=_spanning(found, token))
 
 
 def with_property_before(parts: list[Any]) -> TypeExpr:
-    token, found = parts
+    token: Token = parts[0]
+    found: TypeExpr = parts[1]
     with_property([found, token])
     properties = (token.value, *found.properties)
-    return replace(found, properties=properties, span=_spanning(token, found))  # type: ignore[no-any-return]
+    return replace(found, properties=properties, span=_spanning(token, found))
 
 
 def kind(parts: list[Any]) -> TypeExpr:
@@ -487,8 +492,8 @@ def output(parts: list[Any]) -> Ast:
     return Output(parts[0], span=parts[0].span)
 
 
-def declared(parts: list[Any]) -> list[Ast]:
-    return parts[0]  # type: ignore[no-any-return]
+def declared(parts: list[list[Ast]]) -> list[Ast]:
+    return parts[0]
 
 
 def declaration(parts: list[Any]) -> Ast:

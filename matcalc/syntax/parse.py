@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from ..errors import MatcalcError, ParseError, Span, UsageError
@@ -76,6 +77,12 @@ def parse_type(text: str) -> TypeExpr:
 
     Raises ParseError, LimitError.
     """
+    return _type(text)
+
+
+@lru_cache(maxsize=512)
+def _type(text: str) -> TypeExpr:
+    """A type is immutable, and a program declares many names of one type."""
     found = _read(text, "type", no_function)
     assert isinstance(found, TypeExpr)
     return found

@@ -255,6 +255,7 @@ class _Scanner:
         self.close_first = close_first
         self.out: list[Token] = []
         self.stack: list[Opened] = []
+        self.products_of_sizes = False  # `vector(m n)` is one size, `R^{m n}` could be two
         self.after = False  # a value ends directly before
         self.folded = False  # a new line was passed since the last token
         self.in_type = type_only
@@ -721,6 +722,7 @@ class _Scanner:
             if of_kind or of_reals:
                 self.emit("SHAPE_OPEN", piece)
                 self.push("shape", piece)
+                self.products_of_sizes = of_kind
                 return position + 1
         named = self.after and previous is not None and previous.kind == "NAME"
         known = named and previous is not None and not self.folded and self.is_function(previous.value)
@@ -941,7 +943,8 @@ class _Scanner:
         if text == "x" and self.after and before in ("NAME", "NUMBER", "CLOSE") and crosses:
             self.emit("TIMES", piece)
             return position + 1
-        if self.after and before in ("KIND", "REALS", "PROPERTY", "NAME", "CLOSE", "SUPERSCRIPT"):
+        is_product = self.products_of_sizes and bool(self.stack)
+        if self.after and before in ("KIND", "REALS", "PROPERTY", "NAME", "CLOSE", "SUPERSCRIPT") and not is_product:
             raise self.unknown_property(piece, shape=bool(self.stack))
         self.juxtapose(piece)
         self.emit("NAME", piece, spell(text))

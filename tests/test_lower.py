@@ -126,8 +126,10 @@ STRUCTURED = {
     "select, nothing to pad": einsum("ij,k->jk", Structure("select", Dim.of(2), N, Dim.of(1)), y),
     "select itself": Structure("select", Dim.of(2), N, Dim.of(1)),
     "select twice": einsum(
-        "ij,jk,kl->il", Structure("select", Dim.of(1), Dim.of(2), Dim.of(1)),
-        Structure("select", Dim.of(2), N, Dim.of(1)), A,
+        "ij,jk,kl->il",
+        Structure("select", Dim.of(1), Dim.of(2), Dim.of(1)),
+        Structure("select", Dim.of(2), N, Dim.of(1)),
+        A,
     ),
     "unit": einsum("i,ij->j", Structure("unit", Dim.of(2), N), A),
     "unit, written": einsum("i,j->ij", Structure("unit", Dim.of(2), N), y),
@@ -328,9 +330,7 @@ def lengths(**sizes: int) -> dict[int, int]:
 
 
 def test_the_classic_chain() -> None:
-    path = contraction_path(
-        leaves("ab", "bc", "cd"), frozenset(map(ord, "ad")), lengths(a=1000, b=3000, c=500, d=6000)
-    )
+    path = contraction_path(leaves("ab", "bc", "cd"), frozenset(map(ord, "ad")), lengths(a=1000, b=3000, c=500, d=6000))
     assert path == [(0, 1), (2, 3)]
 
 

@@ -142,9 +142,7 @@ def directional(function: Callable[[Any], Any], x: Any, direction: Any, step: fl
         estimates.append((function(x + h * direction) - function(x - h * direction)) / (2 * h))
     for level in range(1, 4):
         factor = 4.0**level
-        estimates = [
-            (factor * fine - coarse) / (factor - 1) for coarse, fine in pairwise(estimates)
-        ]
+        estimates = [(factor * fine - coarse) / (factor - 1) for coarse, fine in pairwise(estimates)]
     return estimates[0]
 
 
@@ -474,9 +472,7 @@ TRACES = [
 
 
 @pytest.mark.parametrize(("name", "expected", "slope"), TRACES)
-def test_the_trace_of_a_matrix_function_has_its_slope(
-    name: str, expected: Callable[[Any], Any], slope: str
-) -> None:
+def test_the_trace_of_a_matrix_function_has_its_slope(name: str, expected: Callable[[Any], Any], slope: str) -> None:
     """Higham, Functions of Matrices (2008), section 3: the gradient of ``tr f(A)`` is ``f'(A)^T``."""
     X, c = Variable("X", (N, N)), Variable("c", ())
     base = array("spd", (3, 3), generator(name)) + np.triu(np.ones((3, 3)), 1) / 4
@@ -546,9 +542,7 @@ KEPT = [pytest.param(record, kept, id=f"{record.name}-{kept}") for record in CAL
 def test_what_a_call_keeps(record: Operation, kept: str) -> None:
     rng = generator(record.name + kept)
     operands, _ = cores(record.signature)
-    nodes = [
-        Variable(f"x{k}", (M, M), (kept,)) if axes else Variable(f"x{k}", ()) for k, axes in enumerate(operands)
-    ]
+    nodes = [Variable(f"x{k}", (M, M), (kept,)) if axes else Variable(f"x{k}", ()) for k, axes in enumerate(operands)]
     values = {f"x{k}": with_property(kept, rng) if axes else np.asarray(3.0) for k, axes in enumerate(operands)}
     node = call(record.name, *nodes)
     assert kept in node.properties
@@ -558,9 +552,7 @@ def test_what_a_call_keeps(record: Operation, kept: str) -> None:
 
 
 GIVEN = [
-    pytest.param(record, given, id=f"{record.name}-{given}")
-    for record in (*CALLS, *MAPS)
-    for given in record.gives
+    pytest.param(record, given, id=f"{record.name}-{given}") for record in (*CALLS, *MAPS) for given in record.gives
 ]
 
 
@@ -722,9 +714,7 @@ def test_maps_are_broadcast(record: Operation) -> None:
 
 def test_optional_arguments_of_maps() -> None:
     np.testing.assert_allclose(apply("leaky_relu", ("column", X3))[1], np.where(X3 > 0, X3, 0.01 * X3))
-    np.testing.assert_allclose(
-        apply("leaky_relu", ("column", X3), ("scalar", 0.2))[1], np.where(X3 > 0, X3, 0.2 * X3)
-    )
+    np.testing.assert_allclose(apply("leaky_relu", ("column", X3), ("scalar", 0.2))[1], np.where(X3 > 0, X3, 0.2 * X3))
     np.testing.assert_allclose(apply("elu", ("matrix", A34))[1], np.where(A34 > 0, A34, np.expm1(A34)))
     with pytest.raises(ShapeError, match="takes 1 to 2 arguments, not 3"):
         apply("elu", ("scalar", 1.0), ("scalar", 1.0), ("scalar", 1.0))

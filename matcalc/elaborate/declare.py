@@ -134,5 +134,3 @@ def agree(session: Session, left: Type, right: Type) -> bool:
     if left.kind != right.kind or len(left.shape) != len(right.shape):
         return False
     return all(session.dimensions.unify(a, b) for a, b in zip(left.shape, right.shape, strict=True))
-
-

@@ -356,9 +356,7 @@ class Visitor:
         if error.message.startswith("the sizes ") and isinstance(node, Call):
             error.message = f"{self.session.text(node) or node.func}: {error.message}"
         if error.hint is None and values:
-            shown = ", ".join(
-                self.session.describe(part, value) for part, value in zip(nodes, values, strict=True)
-            )
+            shown = ", ".join(self.session.describe(part, value) for part, value in zip(nodes, values, strict=True))
             error.hint = f"given: {shown}"
 
     def einsum(self, node: Call, scope: Scope) -> Visit:
@@ -591,4 +589,3 @@ class Visitor:
         body = yield self.expression(node, EMPTY.under(variables))
         shape = tuple(index.size for index in variables) + body.type.shape
         return pack(session, body, variables, kind_of_order(shape))
-

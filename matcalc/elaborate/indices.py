@@ -433,5 +433,3 @@ def pack(session: Session, value: Value, indices: Sequence[IndexVariable], value
         return build.product([(nodes[0], 1, (*batch_labels(value.batch), *core))], out, sizes)
 
     return Value(value_type, (value,), make, batch, open=value.open)
-
-

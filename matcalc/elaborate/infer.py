@@ -184,4 +184,3 @@ def _asking(first: Attempt[T]) -> MatcalcError:
     ask = f"these types were assumed, declare others: {listed}"
     error.hint = f"{error.hint}; {ask}" if error.hint else ask
     return error
-

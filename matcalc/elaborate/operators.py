@@ -451,9 +451,7 @@ def _doubt_entrywise(session: Session, left: Value, right: Value) -> None:
             session.doubt(DOUBT_SCALAR_IN_SUM, value)
 
 
-def divide(
-    session: Session, node: Binary, left: Value, right: Value, *, expand: bool
-) -> Value:
+def divide(session: Session, node: Binary, left: Value, right: Value, *, expand: bool) -> Value:
     """The quotient: by a scalar, of a scalar, or entrywise; only ``./`` expands rows and columns."""
     if left.number is not None and right.number:
         return number(Fraction(left.number) / Fraction(right.number))

@@ -19,6 +19,11 @@ Exact = int | Fraction
 T = TypeVar("T")
 
 
+def magnitude(value: Exact) -> Exact:
+    """The absolute value; `abs` of either kind of number is an ``object`` to a type checker."""
+    return value if value >= 0 else -value
+
+
 class Factor(NamedTuple):
     """One factor of a `Product`: an operand, its entrywise exponent and the label of each of its axes."""
 
@@ -46,6 +51,7 @@ class Node:
 
     shape: Shape
     digest: bytes
+    _cache: dict[str, Any]
 
     @property
     def order(self) -> int:
@@ -60,9 +66,9 @@ class Node:
     def cache(self) -> dict[str, Any]:
         """Facts derived from the structure alone, computed once."""
         try:
-            return self._cache  # type: ignore[has-type, no-any-return]
+            return self._cache
         except AttributeError:
-            self._cache: dict[str, Any] = {}
+            self._cache = {}
             return self._cache
 
     def __eq__(self, other: object) -> bool:

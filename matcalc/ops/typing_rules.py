@@ -104,9 +104,7 @@ def broadcast_types(
     return result, tuple(tuple(range(len(given.shape))) for given in types)
 
 
-def _broadcast_tensors(
-    context: Typing, types: Sequence[Type], name: str
-) -> tuple[Type, tuple[tuple[int, ...], ...]]:
+def _broadcast_tensors(context: Typing, types: Sequence[Type], name: str) -> tuple[Type, tuple[tuple[int, ...], ...]]:
     result = next(given for given in types if given.kind == "tensor")
     for given in types:
         if given.kind == "scalar":
@@ -195,9 +193,7 @@ def by_signature(operation: Operation) -> TypingRule:
 WANTED: Mapping[int, str] = {0: "a scalar", 1: "a vector", 2: "a matrix"}
 
 
-def match_core(
-    context: Typing, name: str, names: Sequence[str], given: Type, sizes: dict[str, Dim]
-) -> None:
+def match_core(context: Typing, name: str, names: Sequence[str], given: Type, sizes: dict[str, Dim]) -> None:
     """Unify the axes of an operand with the named axes of a signature."""
     if len(names) != len(given.shape):
         wanted = WANTED.get(len(names), f"a tensor of order {len(names)}")

@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[2] / "matcalc"
 
 LAYERS = (
-    ("errors",),
+    ("errors", "collection"),
     ("syntax",),
     ("expr",),
     ("ops",),

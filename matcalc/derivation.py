@@ -135,7 +135,8 @@ class Derivative:
             with paused_collection():
                 readable = formula(self.function.node, wanted, self.raw)
             shown = arrange(readable, readable.order - wanted[-1].order, self.layout).node
-        tree = to_program(shown if self.layout == "gradient" else present(shown), self.function.order)
+        readable = shown if self.layout == "gradient" else present(shown)
+        tree = to_program(readable, self.function.order, definitions=self.function.definitions)
         return _transposed(tree) if self._row else tree
 
     @cached_property

@@ -180,6 +180,11 @@ class Expr:
             return simplify(self.node)[0]
 
     @cached_property
+    def definitions(self) -> dict[str, Node]:
+        """The intermediates that the program names, in normal form."""
+        return {name: simplify(node)[0] for name, node in self._meaning.definitions.items()}
+
+    @cached_property
     def occurring(self) -> dict[str, Variable]:
         """The variables that occur in the root, by name."""
         return {variable.name: variable for variable in variables(self.node)}

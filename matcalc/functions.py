@@ -156,7 +156,8 @@ class Function:
     @cached_property
     def _asts(self) -> tuple[Ast, ...]:
         order = [*self.function.order, *(variable.name for variable in self._plan.directions)]
-        return tuple(to_program(node, order) for node in self._formulas())
+        names = self.function.definitions
+        return tuple(to_program(node, order, definitions=names) for node in self._formulas())
 
     def _formulas(self) -> tuple[Node, ...]:
         """What is shown, in the form in which it reads best."""

@@ -7,6 +7,7 @@ or does not reduce, as ``einsum("…", …)``. The result is always valid input.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from string import ascii_lowercase, ascii_uppercase
 
 from ..calculus.slices import slice_axis
@@ -31,6 +32,7 @@ from .pieces import (
     single,
     with_scalars,
 )
+from .precedence import walk
 
 COMPARISONS: Mapping[str, str] = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
 RENAMED_MAPS: Mapping[str, str] = {"maximum": "max", "minimum": "min"}
@@ -61,13 +63,23 @@ def to_ast(node: Node, order: Sequence[str] = ()) -> ast.Ast:
     return _shorter_turned(node, order, _Writer(order).expression(node))
 
 
-def to_program(node: Node, order: Sequence[str] = (), taken: Sequence[str] = ()) -> ast.Ast:
+def to_program(
+    node: Node,
+    order: Sequence[str] = (),
+    taken: Sequence[str] = (),
+    definitions: Mapping[str, Node] = MappingProxyType({}),
+) -> ast.Ast:
     """Like `to_ast`, but a long formula names what it repeats: ``t1 = …; … t1 …``.
 
     Parameters
     ----------
     taken: names that may not be used for intermediates.
+    definitions: intermediates that the reader named, in order; a name is used where that makes the formula shorter.
     """
+    if definitions:
+        inline = to_program(node, order, taken)
+        named = _with_definitions(node, order, definitions)
+        return named if named is not None and operator_count(named) < operator_count(inline) else inline
     writer = _Writer(order)
     sizes: dict[bytes, int] = {}
     uses: dict[bytes, int] = {}
@@ -99,6 +111,29 @@ def to_program(node: Node, order: Sequence[str] = (), taken: Sequence[str] = ())
     if len(statements) == 1:
         return writer.expression(node)
     return ast.Program(tuple(statements))
+
+
+def _with_definitions(node: Node, order: Sequence[str], definitions: Mapping[str, Node]) -> ast.Ast | None:
+    """The formula in the reader's own names for intermediates, with the definitions it needs in front."""
+    inside = {part.digest for part in postorder(node)}
+    reachable: dict[str, Node] = {}
+    for name in reversed(definitions):
+        value = definitions[name]
+        if value.digest in inside and value.children:
+            reachable[name] = value
+            inside |= {part.digest for part in postorder(value)}
+    if not reachable:
+        return None
+    writer = _Writer(order)
+    statements: list[ast.Ast] = []
+    for name, value in definitions.items():
+        if name in reachable and value.digest not in writer.names:
+            statements.append(ast.Assign(ast.Name(name), writer.expression(value)))
+            writer.names[value.digest] = ast.Name(name)
+    body = writer.expression(node)
+    used = {part.id for statement in [*statements, body] for part in walk(statement) if isinstance(part, ast.Name)}
+    kept = [statement for statement in statements if isinstance(statement, ast.Assign) and statement.target.id in used]
+    return ast.Program((*kept, ast.Output(body)))
 
 
 class _Writer:
@@ -306,7 +341,10 @@ class _Writer:
             columns: Chain = right if right is not None else single(call("ones", dimension(sizes[1])))
             return chain_ast((*rows, *flip(columns)))
         chain = entrywise_chain([edge.turned(0) for edge in network.edges])
-        if left is not None:
+        if left is not None and _is_row_sum(left):
+            # a column expands over the columns of a matrix by itself
+            chain = single(ast.Binary(".*", chain_ast(left), chain_ast(chain)))
+        elif left is not None:
             chain = (*single(call("diag", chain_ast(left)), True), *chain)
         if right is not None:
             chain = (*chain, *single(call("diag", chain_ast(right)), True))
@@ -571,6 +609,11 @@ def _tile(ranges: set[tuple[Dim, Dim]], total: Dim) -> list[tuple[Dim, Dim]] | N
 
 def _is_positive_dim(dim: Dim) -> bool:
     return bool(dim.terms) and all(coefficient > 0 for _, coefficient in dim.terms)
+
+
+def _is_row_sum(chain: Chain) -> bool:
+    tree = chain[0].ast
+    return len(chain) == 1 and isinstance(tree, ast.Call) and bool(tree.kwargs) and not chain[0].transposed
 
 
 def _stacked_label(node: Product) -> int | None:

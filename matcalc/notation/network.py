@@ -438,7 +438,7 @@ def _close_cycles(network: Network) -> bool:
 
 def _join_series(network: Network) -> bool:
     """A summed label with two edges: their matrix product."""
-    for label in sorted(network.summed):
+    for label in sorted(network.summed, key=lambda label: _joins_last(network.sizes[label], label)):
         edges = network.at(label)
         if len(edges) != 2 or network.in_pairs(label):
             continue
@@ -452,6 +452,9 @@ def _join_series(network: Network) -> bool:
         start, end = first.other(label), second.other(label)
         if start == end and start in network.summed and len(network.at(start)) > 2:
             continue
+        if start == end and start < network.order and _sums_better(network, first, second, label, start):
+            _merge_edges(network, edges)
+            return True
         hanging = network.take_vectors(label)
         network.edges.remove(first)
         network.edges.remove(second)
@@ -467,6 +470,23 @@ def _join_series(network: Network) -> bool:
         network.edges.append(Edge(start, end, Quotient(((*left, *middle, *right),), ())))
         return True
     return False
+
+
+def _joins_last(size: Dim, label: int) -> tuple[bool, int]:
+    """Labels in the order in which they are eliminated: a number of samples ``N`` last, its sum is left standing."""
+    return size.name is not None and size.name[:1].isupper(), label
+
+
+def _sums_better(network: Network, first: Edge, second: Edge, label: int, output: int) -> bool:
+    """Whether ``sum(A .* B, axis=1)`` has fewer transposes than ``diag(A B^T)``."""
+    if network.vectors.get(label) or label in network.units or first.structure or second.structure:
+        return False
+    left, right = first.chain(output), second.chain(label)
+    as_diagonal = sum(item.transposed for item in (*left, *right))
+    row = _natural_row([first, second], output, label)
+    as_sum = sum(_transposes(edge.turned(row)) for edge in (first, second)) + (row == label)
+    single_factors = len(left) == 1 and len(right) == 1
+    return as_sum < as_diagonal or (as_sum == as_diagonal and not single_factors)
 
 
 def _series_structure(first: Edge, second: Edge, label: int, start: int, end: int) -> Edge | None:
@@ -510,31 +530,36 @@ def _merge_parallel(network: Network) -> bool:
     for (low, high), edges in sorted(by_ends.items()):
         if len(edges) < 2 or low == high:
             continue
-        row = low if low < network.order else _natural_row(edges, low, high)
-        masks = [edge for edge in edges if edge.structure is not None and edge.structure.kind == "lower"]
-        rest = [edge for edge in edges if edge not in masks]
-        if masks and rest:
-            column = high if row == low else low
-            chain = entrywise_chain([edge.turned(row) for edge in rest])
-            tree = chain_ast(chain)
-            for mask in masks:
-                tree = call("tril" if mask.row == row else "triu", tree)
-            merged = Edge(row, column, Quotient((single(tree),), ()))
-        else:
-            column = high if row == low else low
-            contents = [edge.turned(row) for edge in edges]
-            merged = Edge(
-                row,
-                column,
-                Quotient(
-                    tuple(chain for content in contents for chain in content.above),
-                    tuple(tree for content in contents for tree in content.below),
-                ),
-            )
-        network.edges = [edge for edge in network.edges if edge not in edges]
-        network.edges.append(merged)
+        _merge_edges(network, edges, low if low < network.order else None)
         return True
     return False
+
+
+def _merge_edges(network: Network, edges: Sequence[Edge], row: int | None = None) -> None:
+    """Replace parallel edges by one, with rows at the given end or where fewest are transposed."""
+    low, high = min(edges[0].row, edges[0].column), max(edges[0].row, edges[0].column)
+    if row is None:
+        row = _natural_row(edges, low, high)
+    column = high if row == low else low
+    masks = [edge for edge in edges if edge.structure is not None and edge.structure.kind == "lower"]
+    rest = [edge for edge in edges if edge not in masks]
+    if masks and rest:
+        tree = chain_ast(entrywise_chain([edge.turned(row) for edge in rest]))
+        for mask in masks:
+            tree = call("tril" if mask.row == row else "triu", tree)
+        merged = Edge(row, column, Quotient((single(tree),), ()))
+    else:
+        contents = [edge.turned(row) for edge in edges]
+        merged = Edge(
+            row,
+            column,
+            Quotient(
+                tuple(chain for content in contents for chain in content.above),
+                tuple(tree for content in contents for tree in content.below),
+            ),
+        )
+    network.edges = [edge for edge in network.edges if edge not in edges]
+    network.edges.append(merged)
 
 
 def _natural_row(edges: Sequence[Edge], low: int, high: int) -> int:

@@ -33,7 +33,7 @@ VARIABLES = (
     Variable("D", (N, K)),
     Variable("S", (N, N), {"symmetric"}),
     Variable("Q", (N, N), {"spd"}),
-    Variable("T", (M, N, K)),
+    Variable("F", (M, N, K)),
     Variable("E", (P, M), {"positive"}),
 )
 

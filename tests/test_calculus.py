@@ -150,7 +150,9 @@ def test_directional_derivatives_meet_in_the_dot_test() -> None:
     forward = pushforward(value, {w: direction})
     (backward,) = pullback(value, [w], weight)
     generator = np.random.default_rng(0)
-    values = {v.name: generator.normal(size=[{"n": 4, "m": 3}[str(d)] for d in v.shape]) for v in (X, w, b, direction, weight)}
+    values = {
+        v.name: generator.normal(size=[{"n": 4, "m": 3}[str(d)] for d in v.shape]) for v in (X, w, b, direction, weight)
+    }
     left = values["u"] @ evaluate(forward, values)
     right = values["v"] @ evaluate(backward, values)
     assert abs(left - right) < 1e-12

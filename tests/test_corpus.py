@@ -29,7 +29,21 @@ from matcalc.syntax.ast import Ast
 from matcalc.syntax.parse import parse
 
 CASES = load_cases()
-PROPERTIES = frozenset("symmetric spd psd skew diagonal lower upper orthogonal nonnegative positive integer".split())
+PROPERTIES = frozenset(
+    (
+        "symmetric",
+        "spd",
+        "psd",
+        "skew",
+        "diagonal",
+        "lower",
+        "upper",
+        "orthogonal",
+        "nonnegative",
+        "positive",
+        "integer",
+    )
+)
 
 #: The share of problems whose formula is that of a reference, as `same_form` compares them.
 SHARE_AS_THE_REFERENCE = 0.86

@@ -170,9 +170,7 @@ def _reverse(root: Node, wrt: Sequence[Node], seed: Node) -> tuple[Node, ...]:
 
 def _pull(node: Node, adjoint: Node, active: set[bytes], lead: int) -> list[tuple[Node, Node]]:
     if isinstance(node, Sum):
-        return [
-            (term.node, scale(term.coefficient, adjoint)) for term in node.terms if term.node.digest in active
-        ]
+        return [(term.node, scale(term.coefficient, adjoint)) for term in node.terms if term.node.digest in active]
     if isinstance(node, Product):
         return [
             (factor.node, _pull_factor(node, position, adjoint, lead))
@@ -280,9 +278,7 @@ def _pull_call(node: Call, position: int, adjoint: Node, lead: int) -> Node:
 def _with_lead(node: Call, lead: Shape) -> Call:
     """The same call with more batch axes in front."""
     k = len(lead)
-    args = tuple(
-        broadcast(arg, lead + arg.shape, tuple(range(k, k + arg.order))) for arg in node.args
-    )
+    args = tuple(broadcast(arg, lead + arg.shape, tuple(range(k, k + arg.order))) for arg in node.args)
     return Call(node.op, args, lead + node.shape, node.parameters, ())
 
 
@@ -303,9 +299,7 @@ def _push(node: Node, tangents: dict[bytes, Node], lead: Shape) -> Node:
     k = len(lead)
     shape = lead + node.shape
     if isinstance(node, Sum):
-        parts = [
-            (term.coefficient, tangents[term.node.digest]) for term in node.terms if term.node.digest in tangents
-        ]
+        parts = [(term.coefficient, tangents[term.node.digest]) for term in node.terms if term.node.digest in tangents]
         return add(parts, shape, flatten=False)
     if isinstance(node, Product):
         parts = [

@@ -17,6 +17,7 @@ from ..expr.build import (
     delta,
     exact,
     is_ones,
+    magnitude,
     ones,
     product,
     scale,
@@ -27,8 +28,8 @@ from ..expr.build import (
 from ..expr.dims import Dim
 from ..expr.nodes import Call, Exact, Factor, Node, Product, Structure, Sum, Term, derived, postorder
 from ..ops.apply import call
-from .slices import slice_axis
 from .simplify import flat_product, rewrite, simplify, spread_factor
+from .slices import slice_axis
 
 #: Sums with more terms than this are left as they are: looking for common factors compares pairs of terms.
 LARGEST_FACTORED_SUM = 24
@@ -74,7 +75,7 @@ def by_entries(node: Node, written: frozenset[bytes]) -> Node:
     if not derived(node, "units", _has_units):
         return node
     entries: list[tuple[Exact, Node]] = []
-    places = [()]
+    places: list[tuple[int, ...]] = [()]
     for size in sizes:
         assert size is not None
         places = [(*place, k) for place in places for k in range(1, size + 1)]
@@ -84,7 +85,8 @@ def by_entries(node: Node, written: frozenset[bytes]) -> Node:
             entry = slice_axis(entry, entry.order - 1, Dim.of(k))
         entry = present(entry, written)
         units: list[Operand] = [
-            (Structure("unit", Dim.of(k), dim), 1, (axis,)) for axis, (k, dim) in enumerate(zip(place, node.shape, strict=True))
+            (Structure("unit", Dim.of(k), dim), 1, (axis,))
+            for axis, (k, dim) in enumerate(zip(place, node.shape, strict=True))
         ]
         entries.append((1, product([*units, (entry, 1, ())], range(node.order))))
     return add(entries, node.shape)
@@ -157,7 +159,9 @@ def _expand_if_shorter(node: Node, written: frozenset[bytes]) -> Node:
     total = add(flat, node.shape)
     if cost(total) < before - 1:
         return total
-    shorter = _tidy_sign(tidy_numbers(_content(factor_sum(total), written)), written) if isinstance(total, Sum) else total
+    shorter = (
+        _tidy_sign(tidy_numbers(_content(factor_sum(total), written)), written) if isinstance(total, Sum) else total
+    )
     return shorter if cost(shorter) < before - 1 else node
 
 
@@ -206,7 +210,7 @@ def _open_unit_vectors(root: Node) -> Node:
 
 
 def _open_product(node: Call) -> Node:
-    """The product of all other entries as ``prod(x) ./ x``, and of all but two as ``prod(x) ./ (x x^T)`` off the diagonal."""
+    """The product of all other entries as ``prod(x) ./ x``, of all but two as that over ``x x^T``."""
     arg = node.args[0]
     core = int(dict(node.parameters).get("core", 1))
     if arg.order != core or (node.op == "prodexcept2" and core != 1):
@@ -281,7 +285,7 @@ def _content(node: Node, written: frozenset[bytes]) -> Node:
         return node
     if any(isinstance(part, Product) and _has_divisor(part.factors) for _, part in node.terms):
         return node
-    sizes = {abs(coefficient) for coefficient, _ in node.terms}
+    sizes = {magnitude(coefficient) for coefficient, _ in node.terms}
     content: Exact = sizes.pop() if len(sizes) == 1 else 1
     if all(coefficient < 0 for coefficient, _ in node.terms):
         content = -content
@@ -327,7 +331,9 @@ def _tidy_sign(node: Node, written: frozenset[bytes]) -> Node:
             operands: list[Operand] = list(inner.factors)
             operands[place] = (turned, factor.exponent, factor.labels)
             sizes = dict(enumerate(inner.shape))
-            return _tidy_sign(scale(-coefficient, product(operands, range(inner.order), sizes)), written | {turned.digest})
+            return _tidy_sign(
+                scale(-coefficient, product(operands, range(inner.order), sizes)), written | {turned.digest}
+            )
     return node
 
 
@@ -509,9 +515,7 @@ def _extend(labels: dict[int, int], first: Factor, second: Factor, order: int) -
     return extended
 
 
-def _grow(
-    left: _Part, right: _Part, start: dict[int, int], i: int, j: int, alone: bool = False
-) -> _Match | None:
+def _grow(left: _Part, right: _Part, start: dict[int, int], i: int, j: int, alone: bool = False) -> _Match | None:
     order = len(start)
     short = isinstance(left.factors[i].node, Structure)
     exponent = _common_exponent(left.factors[i].exponent, right.factors[j].exponent, short)
@@ -568,7 +572,7 @@ def _same_factors(left: _Part, match: _Match, other: _Part, order: int) -> _Matc
             for k, second in enumerate(other.factors):
                 if k in places.values() or second.node.digest != first.node.digest:
                     continue
-                if (second.exponent > 0) != (exponent > 0) or abs(second.exponent) < abs(exponent):
+                if (second.exponent > 0) != (exponent > 0) or magnitude(second.exponent) < magnitude(exponent):
                     continue
                 extended = _extend(labels, first, second, order)
                 if extended is None:
@@ -623,12 +627,12 @@ def _remainders(
     sizes_of = dict(enumerate(left.sizes))
     shape = tuple(sizes_of[label] for label in interface)
     terms: list[tuple[Exact, Node]] = []
-    for coefficient, operands, sizes in rests:
+    for coefficient, operands, _ in rests:
         if not operands:
             terms.append((coefficient, ones(shape)))
         else:
             known = {label: sizes_of[label] for label in interface}
-            terms.append((coefficient, product(operands, interface, {**known})))
+            terms.append((coefficient, product(operands, interface, known)))
     return add(terms, shape), tuple(interface)
 
 

@@ -20,6 +20,7 @@ from ..expr.build import (
     is_ones,
     is_symmetric,
     is_zero,
+    magnitude,
     number,
     ones,
     permute,
@@ -32,7 +33,7 @@ from ..expr.build import (
 )
 from ..expr.dims import Dim
 from ..expr.facts import is_nonnegative
-from ..expr.nodes import ONE, Call, Exact, Factor, Map, Node, Product, Structure, Sum, Variable, postorder
+from ..expr.nodes import ONE, Call, Exact, Map, Node, Product, Structure, Sum, Variable, postorder
 from ..ops.apply import call, map_
 from ..ops.registry import OPERATIONS
 from ..ops.signature import apply_call
@@ -45,7 +46,21 @@ LARGEST_SPECTRAL_POWER = 8
 MASKS = frozenset({"step", "lt", "le", "gt", "ge", "eq", "ne"})
 #: Calls f with f(X^T) = f(X)^T, or f(X^T) = f(X) for scalar values.
 COMMUTES_WITH_TRANSPOSE = frozenset(
-    {"inv", "det", "logdet", "expm", "logm", "sqrtm", "adj", "cofactor", "pinv", "nuclear", "spectral", "matpow", "tracepow"}
+    {
+        "inv",
+        "det",
+        "logdet",
+        "expm",
+        "logm",
+        "sqrtm",
+        "adj",
+        "cofactor",
+        "pinv",
+        "nuclear",
+        "spectral",
+        "matpow",
+        "tracepow",
+    }
 )
 
 
@@ -108,9 +123,7 @@ def _may_merge(node: Node, child: Node) -> bool:
 
 def _built(node: Node, done: Mapping[bytes, Node], consumers: Mapping[bytes, int]) -> Node:
     if isinstance(node, Product):
-        single = {
-            done[factor.node.digest].digest for factor in node.factors if consumers[factor.node.digest] == 1
-        }
+        single = {done[factor.node.digest].digest for factor in node.factors if consumers[factor.node.digest] == 1}
         operands: list[Operand] = [(done[f.node.digest], f.exponent, f.labels) for f in node.factors]
         return rewrite(flat_product(operands, range(node.order), dict(enumerate(node.sizes)), single))
     if isinstance(node, Sum):
@@ -143,20 +156,20 @@ def flat_product(
     while stack:
         node, exponent, names = stack.pop()
         part, inner = split_coefficient(node)
-        if exponent == 1 and part != 1 and isinstance(inner, Product):
-            if merge is None or node.digest in merge:
-                coefficient = exact(coefficient * part)
-                stack.append((inner, 1, names))
-                if merge is not None:
-                    merge = merge | {inner.digest}
-                continue
+        merges = merge is None or node.digest in merge
+        if exponent == 1 and part != 1 and isinstance(inner, Product) and merges:
+            coefficient = exact(coefficient * part)
+            stack.append((inner, 1, names))
+            if merge is not None:
+                merge = merge | {inner.digest}
+            continue
         grows = isinstance(node, Product) and total + len(node.factors) > LARGEST_PRODUCT
         scalar = isinstance(node, Product) and not node.shape and bool(list(node.summed))
         if (
             isinstance(node, Product)
             and not grows
             and not scalar
-            and (merge is None or node.digest in merge)
+            and merges
             and (exponent == 1 or (not list(node.summed) and isinstance(exact(exponent), int)))
         ):
             renaming = dict(enumerate(names))
@@ -281,7 +294,7 @@ def _drop_label(node: Product, removed: set[int], middle: int, ends: tuple[int, 
 
 def unit_norm(node: Product) -> Node | None:
     """``normalize(x) ||x||^p`` is ``x ||x||^(p-1)`` when another power of the norm is there to meet it."""
-    for place, factor in enumerate(node.factors):
+    for factor in node.factors:
         unit = factor.node
         if not (isinstance(unit, Call) and unit.op == "normalize"):
             continue
@@ -453,9 +466,7 @@ def softmax_of_exp(node: Product) -> Node | None:
                 continue
             moved = [a for a in range(top.order) if a != axis] + [axis]
             weights = call("softmax", permute(top.args[0], moved))
-            return _replace(
-                node, {place, other_place}, [(weights, 1, tuple(other.labels[a] for a in moved))]
-            )
+            return _replace(node, {place, other_place}, [(weights, 1, tuple(other.labels[a] for a in moved))])
     return None
 
 
@@ -725,7 +736,12 @@ def log_of(node: Map) -> Node | None:
         return ONE
     if isinstance(arg, Product) and len(arg.factors) == 1 and list(arg.summed):
         base, exponent, names = arg.factors[0]
-        if exponent == 1 and isinstance(base, Map) and base.op == "exp" and sorted(names) == list(range(len(arg.sizes))):
+        if (
+            exponent == 1
+            and isinstance(base, Map)
+            and base.op == "exp"
+            and sorted(names) == list(range(len(arg.sizes)))
+        ):
             moved = [names.index(label) for label in range(len(arg.sizes))]
             return call("logsumexp", permute(base.args[0], moved), core=len(list(arg.summed)))
     return None
@@ -770,7 +786,7 @@ def abs_of(node: Map) -> Node | None:
         return arg
     coefficient, inner = split_coefficient(arg)
     if coefficient != 1:
-        return scale(abs(coefficient), map_("abs", inner)) if not is_nonnegative(inner) else scale(abs(coefficient), inner)
+        return scale(magnitude(coefficient), inner if is_nonnegative(inner) else map_("abs", inner))
     return None
 
 
@@ -826,12 +842,9 @@ def call_of_transpose(node: Call) -> Node | None:
     base, exponent, names = arg.factors[0]
     if exponent != 1 or names != (1, 0):
         return None
-    value = Call(node.op, (base, *node.args[1:]), _transposed(node, base), node.parameters, node.properties)
+    # the shape of a matrix turns, that of a scalar has nothing to turn
+    value = Call(node.op, (base, *node.args[1:]), node.shape[::-1], node.parameters, node.properties)
     return value if node.order == 0 else permute(value, (1, 0))
-
-
-def _transposed(node: Call, base: Node) -> tuple[Dim, ...]:
-    return node.shape if node.order == 0 else node.shape[::-1]
 
 
 def inverse_of(node: Call) -> Node | None:
@@ -914,12 +927,17 @@ def norm_of_scaled(node: Call) -> Node | None:
     """``||c x|| = |c| ||x||``."""
     coefficient, inner = split_coefficient(node.args[0])
     if coefficient not in (0, 1):
-        return scale(abs(coefficient), call(node.op, inner, **dict(node.parameters)))
+        return scale(magnitude(coefficient), call(node.op, inner, **dict(node.parameters)))
     arg = node.args[0]
     core = int(dict(node.parameters).get("core", 1))
     if isinstance(arg, Product) and len(arg.factors) == 1 and core == arg.order and not list(arg.summed):
         base, exponent, names = arg.factors[0]
-        if exponent == 1 and sorted(names) == list(range(arg.order)) and base.order == arg.order and names != tuple(range(arg.order)):
+        if (
+            exponent == 1
+            and sorted(names) == list(range(arg.order))
+            and base.order == arg.order
+            and names != tuple(range(arg.order))
+        ):
             # the order of the entries does not matter to a norm over all of them
             return call(node.op, base, **dict(node.parameters))
     return None
@@ -993,8 +1011,8 @@ MAP_RULES: Mapping[str, tuple[Callable[[Map], Node | None], ...]] = {
     "pow": (numeric_power,),
     "sign": (sign_of_scaled,),
     "maximum": (maximum_with_zero,),
-    **{name: (even_function,) for name in ("cos", "cosh", "normpdf")},
-    **{name: (odd_function,) for name in ("sin", "tan", "tanh", "sinh", "asin", "atan", "asinh", "atanh", "erf", "cbrt")},
+    **dict.fromkeys(("cos", "cosh", "normpdf"), (even_function,)),
+    **dict.fromkeys(("sin", "tan", "tanh", "sinh", "asin", "atan", "asinh", "atanh", "erf", "cbrt"), (odd_function,)),
 }
 ANY_MAP_RULES: tuple[Callable[[Map], Node | None], ...] = (map_of_relabelled, map_args_by_axes)
 CALL_RULES: Mapping[str, tuple[Callable[[Call], Node | None], ...]] = {
@@ -1004,6 +1022,6 @@ CALL_RULES: Mapping[str, tuple[Callable[[Call], Node | None], ...]] = {
     "sylvester": (sylvester_of_commuting,),
     "det": (determinant_of,),
     "logdet": (determinant_of,),
-    **{name: (norm_of_scaled,) for name in ("norm", "norminf", "nuclear", "spectral")},
+    **dict.fromkeys(("norm", "norminf", "nuclear", "spectral"), (norm_of_scaled,)),
 }
 ANY_CALL_RULES: tuple[Callable[[Call], Node | None], ...] = (call_of_transpose,)

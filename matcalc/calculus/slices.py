@@ -37,9 +37,7 @@ def _below(node: Node, axis: int) -> list[tuple[Node, int]]:
     if isinstance(node, Sum):
         return [(term.node, axis) for term in node.terms]
     if isinstance(node, Map):
-        return [
-            (arg, axes.index(axis)) for arg, axes in zip(node.args, node.axes, strict=True) if axis in axes
-        ]
+        return [(arg, axes.index(axis)) for arg, axes in zip(node.args, node.axes, strict=True) if axis in axes]
     if isinstance(node, Product):
         return [
             (factor.node, factor.labels.index(axis))
@@ -72,9 +70,7 @@ def _slice(node: Node, axis: int, place: Dim, done: dict[tuple[bytes, int], Node
             places.append(tuple(a - (a > axis) for a in axes if a != axis))
         return Map(node.op, tuple(args), tuple(places), rest)
     if isinstance(node, Call) and axis < _batch(node):
-        return Call(
-            node.op, tuple(done[arg.digest, axis] for arg in node.args), rest, node.parameters, node.properties
-        )
+        return Call(node.op, tuple(done[arg.digest, axis] for arg in node.args), rest, node.parameters, node.properties)
     if isinstance(node, Product):
         operands: list[Operand] = []
         for factor in node.factors:

@@ -19,6 +19,11 @@ from .nodes import ONE, Call, Exact, Factor, Map, Node, Product, Structure, Sum,
 Operand = tuple[Node, Exact, tuple[int, ...]]
 
 
+def magnitude(value: Exact) -> Exact:
+    """The absolute value of an exact number."""
+    return value if value >= 0 else -value
+
+
 def exact(value: Exact) -> Exact:
     """An int where the fraction is whole."""
     if isinstance(value, Fraction) and value.denominator == 1:
@@ -231,9 +236,7 @@ def product(
     return _finish(coefficient, plain, list(out), labels, summed)
 
 
-def _expand(
-    given: list[Operand], sizes: dict[int, Dim], out: Sequence[int]
-) -> tuple[Exact, list[Operand], set[int]]:
+def _expand(given: list[Operand], sizes: dict[int, Dim], out: Sequence[int]) -> tuple[Exact, list[Operand], set[int]]:
     """Take numbers out of the factors and look through trivial nested products."""
     coefficient: Exact = 1
     plain: list[Operand] = []
@@ -290,9 +293,7 @@ def _is_transparent(node: Product, exponent: Exact) -> bool:
     return len(node.factors) == 1
 
 
-def _finish(
-    coefficient: Exact, plain: list[Operand], out: list[int], sizes: dict[int, Dim], summed: set[int]
-) -> Node:
+def _finish(coefficient: Exact, plain: list[Operand], out: list[int], sizes: dict[int, Dim], summed: set[int]) -> Node:
     shape = tuple(sizes[label] for label in out)
     merged = _merge(plain, out, sizes, summed)
     if merged is None:
@@ -350,7 +351,9 @@ def _merge(
     for node, exponent, names in operands:
         if isinstance(node, Structure) and node.kind == "delta":
             if exponent < 0:
-                raise DomainError("division by the entries of an identity matrix", hint="its off-diagonal entries are 0")
+                raise DomainError(
+                    "division by the entries of an identity matrix", hint="its off-diagonal entries are 0"
+                )
             deltas.append((names[0], names[1]))
         else:
             rest.append((node, exponent, names))
@@ -378,8 +381,7 @@ def _merge(
         return None
     if any(isinstance(node, Structure) and node.kind == "delta" for node, _, _ in operands):
         operands += [(Structure("delta", sizes[first]), 1, (first, second)) for first, second in kept]
-        again = _merge(operands, out, sizes, summed)
-        return again
+        return _merge(operands, out, sizes, summed)
     collected: dict[tuple[bytes, tuple[int, ...]], tuple[Node, Exact, tuple[int, ...]]] = {}
     while changed:
         changed = False
@@ -419,15 +421,9 @@ def _merge(
     clash = _unit_clash(operands)
     if clash:
         return None
-    out_labels = list(out)
-    out_deltas: list[Operand] = [
-        (Structure("delta", sizes[first]), 1, (first, second)) for first, second in kept
-    ]
     # a class of tied outputs keeps its other members only in the deltas
-    fixed: list[Operand] = []
-    for first, second in kept:
-        fixed.append((Structure("delta", sizes[first]), 1, (find(first), second)))
-    return coefficient, operands, out_labels, fixed if fixed else out_deltas
+    tied: list[Operand] = [(Structure("delta", sizes[first]), 1, (find(first), second)) for first, second in kept]
+    return coefficient, operands, list(out), tied
 
 
 def _merge_equal(operands: list[Operand]) -> list[Operand] | None:
@@ -497,7 +493,7 @@ def _resolve_structures(
             if isinstance(node, Structure) and exponent > 0:
                 by_kind.setdefault(node.kind, []).append(position)
 
-        def inner(label: int, count: int = 2) -> bool:
+        def inner(label: int, count: int = 2, usage: Mapping[int, int] = usage) -> bool:
             return label not in outputs and usage[label] == count
 
         for kind in ("pair", "halfpair"):
@@ -557,7 +553,8 @@ def _resolve_structures(
                 changed = True
                 break
             twins = [
-                p for p, (n, _, names) in enumerate(operands)
+                p
+                for p, (n, _, names) in enumerate(operands)
                 if p != position and names == (label,) and isinstance(n, Structure) and n.kind == "unit"
             ]
             if len(twins) + 1 == usage[label] and twins and all(operands[p][0] == node for p in twins):
@@ -744,19 +741,17 @@ def _label_order(
         while True:
             signature: dict[int, tuple[object, ...]] = {}
             for label in inner:
-                around = []
+                around: list[tuple[int, ...]] = []
                 for position, axis in incidence[label]:
                     names = operands[position][2]
-                    others = tuple(
-                        outer[other] if other in outer else colour[other] for other in names
-                    )
+                    others = tuple(outer[other] if other in outer else colour[other] for other in names)
                     if symmetric[position]:
                         around.append((factor_rank[position], 0, others[1 - axis], others[axis]))
                     else:
                         around.append((factor_rank[position], axis, *others))
                 around.sort()
                 signature[label] = (colour[label], tuple(around))
-            order = {key: rank for rank, key in enumerate(sorted(set(signature.values())))}  # type: ignore[type-var]
+            order = {key: rank for rank, key in enumerate(sorted(set(signature.values())))}
             colour = {label: base + order[signature[label]] for label in inner}
             if len(order) == count or len(order) == len(inner):
                 return colour
@@ -859,8 +854,7 @@ def with_children(node: Node, children: Sequence[Node]) -> Node:
     if isinstance(node, Product):
         order = node.order
         operands = [
-            (child, factor.exponent, factor.labels)
-            for factor, child in zip(node.factors, children, strict=True)
+            (child, factor.exponent, factor.labels) for factor, child in zip(node.factors, children, strict=True)
         ]
         return product(operands, range(order), dict(enumerate(node.sizes)))
     if isinstance(node, Sum):
@@ -918,8 +912,7 @@ def einsum(spec: str, *nodes: Node) -> Node:
         while len(batch) < extra:
             batch.append(-1 - len(batch))
         labels = batch[:extra] + [numbers.setdefault(name, len(numbers)) for name in names]
-        for label, dim in zip(labels, node.shape, strict=True):
-            sizes[label] = dim
+        sizes.update(zip(labels, node.shape, strict=True))
         operands.append((node, 1, tuple(labels)))
     out = [numbers[name] for name in right.replace("...", "")]
     if "..." in right:
@@ -946,9 +939,11 @@ def hadamard(*nodes: Node) -> Node:
     """The entrywise product of nodes of one shape; scalars scale."""
     order = max(node.order for node in nodes)
     names = tuple(range(order))
-    return product([(node, 1, names if node.order else ()) for node in nodes], names, {
-        position: dim for node in nodes for position, dim in enumerate(node.shape)
-    })
+    return product(
+        [(node, 1, names if node.order else ()) for node in nodes],
+        names,
+        {position: dim for node in nodes for position, dim in enumerate(node.shape)},
+    )
 
 
 def power(node: Node, exponent: Exact) -> Node:

@@ -7,12 +7,12 @@ or does not reduce, as ``einsum("…", …)``. The result is always valid input.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from string import ascii_lowercase, ascii_uppercase
+from types import MappingProxyType
 
 from ..calculus.slices import slice_axis
 from ..errors import Unsupported
-from ..expr.build import add, as_number, product, split_coefficient, swap_axes
+from ..expr.build import add, as_number, magnitude, product, split_coefficient, swap_axes
 from ..expr.dims import Dim, Shape
 from ..expr.nodes import Call, Exact, Factor, Map, Node, Product, Structure, Sum, Term, Variable, derived, postorder
 from ..syntax import ast
@@ -78,8 +78,8 @@ def to_program(
     """
     if definitions:
         inline = to_program(node, order, taken)
-        named = _with_definitions(node, order, definitions)
-        return named if named is not None and operator_count(named) < operator_count(inline) else inline
+        shorter = _with_definitions(node, order, definitions)
+        return shorter if shorter is not None and operator_count(shorter) < operator_count(inline) else inline
     writer = _Writer(order)
     sizes: dict[bytes, int] = {}
     uses: dict[bytes, int] = {}
@@ -117,7 +117,7 @@ def _with_definitions(node: Node, order: Sequence[str], definitions: Mapping[str
     """The formula in the reader's own names for intermediates, with the definitions it needs in front."""
     inside = {part.digest for part in postorder(node)}
     reachable: dict[str, Node] = {}
-    for name in reversed(definitions):
+    for name in reversed(list(definitions)):
         value = definitions[name]
         if value.digest in inside and value.children:
             reachable[name] = value
@@ -267,7 +267,9 @@ class _Writer:
         if not isinstance(node, Product) or not node.order:
             return None
         carried = {label for factor in node.factors for label in factor.labels if label < node.order}
-        deltas = [factor for factor in node.factors if isinstance(factor.node, Structure) and factor.node.kind == "delta"]
+        deltas = [
+            factor for factor in node.factors if isinstance(factor.node, Structure) and factor.node.kind == "delta"
+        ]
         if len(carried) == node.order:
             if len(deltas) == 1 and node.order == 2:
                 rest = [factor for factor in node.factors if factor is not deltas[0]]
@@ -313,7 +315,9 @@ class _Writer:
         sliced = self.by_slices(node)
         if sliced is not None:
             return with_scalars(coefficient, (), (), sliced)
-        network = read_network(node, self.tree, self.turned, self.appearance, self.factor_key) if node.order <= 2 else None
+        network = (
+            read_network(node, self.tree, self.turned, self.appearance, self.factor_key) if node.order <= 2 else None
+        )
         if network is None or not reduce(network):
             return self.write_einsum(coefficient, node)
         body = self.assemble(network)
@@ -358,7 +362,7 @@ class _Writer:
         operands: list[tuple[tuple[int, ...], ast.Ast]] = []
         for factor in node.factors:
             if not factor.labels:
-                powered = raised(self.tree(factor.node), abs(factor.exponent), False)
+                powered = raised(self.tree(factor.node), magnitude(factor.exponent), False)
                 (above if factor.exponent > 0 else below).append(powered)
         for group in self.components(node):
             operands += self.write_component(node, group)
@@ -619,7 +623,8 @@ def _is_row_sum(chain: Chain) -> bool:
 def _stacked_label(node: Product) -> int | None:
     """A label that is a batch axis of a call which has no notation for batches."""
     for factor in node.factors:
-        if factor.labels and derived(factor.node, "stacked", _is_stacked):
+        stacked: bool = derived(factor.node, "stacked", _is_stacked)
+        if factor.labels and stacked:
             return factor.labels[0]
     return None
 
@@ -630,7 +635,9 @@ def _is_stacked(node: Node) -> bool:
 
 
 def _complexity(node: Node) -> int:
-    return derived(node, "complexity", lambda part: min(10**6, 1 + sum(int(c.cache["complexity"]) for c in part.children)))
+    return derived(
+        node, "complexity", lambda part: min(10**6, 1 + sum(int(c.cache["complexity"]) for c in part.children))
+    )
 
 
 def _fills(node: Node) -> bool:

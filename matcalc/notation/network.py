@@ -1,9 +1,10 @@
 """A product read as a graph and reduced to matrix notation.
 
 Labels are the nodes of the graph, factors of order two its edges, vectors hang on labels. A summed label with one
-edge folds its vectors into a vector at the other end (``A x``), one with two edges joins them (``A diag(v) B``), parallel
-edges are an entrywise product, a closed cycle is a trace, what hangs on an output is a ``diag``. Constant structures
-read as slices, blocks, ``vec`` and ``kron``. A network that does not reduce is left to the caller, who writes ``einsum``.
+edge folds its vectors into a vector at the other end (``A x``), one with two edges joins them (``A diag(v) B``),
+parallel edges are an entrywise product, a closed cycle is a trace, what hangs on an output is a ``diag``. Constant
+structures read as slices, blocks, ``vec`` and ``kron``. A network that does not reduce is left to the caller, who
+writes ``einsum``.
 The reduction follows the graph view of DiffMatic.jl in kind (series, parallel, pendant), extended by cycles.
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from ..expr.build import is_symmetric
+from ..expr.build import is_symmetric, magnitude
 from ..expr.dims import Dim
 from ..expr.nodes import Factor, Node, Product, Structure
 from ..syntax import ast
@@ -53,11 +54,11 @@ class Edge:
         )
 
     def chain(self, row: int) -> Chain:
-        """The edge as one chain with rows at the given label; an entrywise product turns as a whole if that is shorter."""
+        """The edge as one chain with rows at the given label; an entrywise product turns whole if that is shorter."""
         turned = self.turned(row)
-        if row != self.row and len(turned.above) + len(turned.below) > 1:
-            if _transposes(turned) > _transposes(self.content):
-                return flip(entrywise_chain([self.content]))
+        is_compound = len(turned.above) + len(turned.below) > 1
+        if row != self.row and is_compound and _transposes(turned) > _transposes(self.content):
+            return flip(entrywise_chain([self.content]))
         return entrywise_chain([turned])
 
     def other(self, label: int) -> int:
@@ -135,7 +136,7 @@ def read_network(
             return None
         tree = write(base)
         positive = exponent > 0
-        body = raised(tree, abs(exponent), entrywise=base.order > 0)
+        body = raised(tree, magnitude(exponent), entrywise=base.order > 0)
         if base.order == 0:
             (network.above if positive else network.below).append(body)
             continue
@@ -149,7 +150,7 @@ def read_network(
             network.edges.append(Edge(labels[0], labels[1], content))
         elif labels[0] == labels[1]:
             diagonal = call("diag", tree)
-            body = raised(diagonal, abs(exponent), entrywise=True)
+            body = raised(diagonal, magnitude(exponent), entrywise=True)
             network.vectors.setdefault(labels[0], []).append(
                 Quotient((single(body),), ()) if positive else Quotient((), (body,))
             )
@@ -172,16 +173,14 @@ def _read_structure(network: Network, factor: Factor) -> bool:
         tree: ast.Ast = call("cumsum", call("ones", dimension(base.parameters[1])))
         if start.constant != 1:
             tree = ast.Add(((1, tree), (1, dimension(start - 1))))
-        body = raised(tree, abs(exponent), entrywise=True)
+        body = raised(tree, magnitude(exponent), entrywise=True)
         content = Quotient((single(body),), ()) if exponent > 0 else Quotient((), (body,))
         network.vectors.setdefault(labels[0], []).append(content)
         return True
     if base.kind in ("select", "lower") and exponent > 0:
         if labels[0] == labels[1]:
             return False
-        network.edges.append(
-            Edge(labels[0], labels[1], Quotient((single(structure_ast(base)),), ()), base)
-        )
+        network.edges.append(Edge(labels[0], labels[1], Quotient((single(structure_ast(base)),), ()), base))
         return True
     if base.kind in ("pair", "halfpair", "levicivita") and len(set(labels)) == 3:
         if base.kind == "levicivita" and exponent != 1:
@@ -509,8 +508,9 @@ def _series_structure(first: Edge, second: Edge, label: int, start: int, end: in
     if len(chain) == 1:
         base = chain[0].ast
         items: tuple[ast.Ast, ...] = (everything, everything)
-        if isinstance(base, ast.Index) and len(base.items) == 2 and not base.subscript:
-            base, items = base.base, base.items
+        indexed = base
+        if isinstance(indexed, ast.Index) and len(indexed.items) == 2 and not indexed.subscript:
+            base, items = indexed.base, indexed.items
         place = 1 if chain[0].transposed else 0
         if _is_everything(items[place]):
             picked = ast.Index(base, (rows, items[1]) if place == 0 else (items[0], rows))
@@ -609,9 +609,7 @@ def _read_pair(network: Network, factor: Factor) -> bool:
     return False
 
 
-def _matrix_between(
-    edge: Edge | None, row: int, u: Chain | None, v: Chain | None, structure: Structure
-) -> Chain:
+def _matrix_between(edge: Edge | None, row: int, u: Chain | None, v: Chain | None, structure: Structure) -> Chain:
     m, n = structure.shape[1], structure.shape[2]
     if edge is not None:
         chain = edge.chain(row)

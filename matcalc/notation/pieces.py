@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
+from ..expr.build import magnitude
 from ..expr.dims import Dim
 from ..expr.nodes import Exact
 from ..syntax import ast
@@ -32,9 +33,7 @@ class Item(NamedTuple):
 Chain = tuple[Item, ...]
 
 
-def single(
-    tree: ast.Ast, symmetric: bool = False, turned: ast.Ast | None = None, rank: tuple[int, ...] = ()
-) -> Chain:
+def single(tree: ast.Ast, symmetric: bool = False, turned: ast.Ast | None = None, rank: tuple[int, ...] = ()) -> Chain:
     """A chain of one factor."""
     return (Item(tree, False, symmetric, turned, rank),)
 
@@ -57,9 +56,7 @@ def _reading_key(chain: Chain) -> tuple[int, tuple[tuple[int, ...], ...]]:
 
 def flip(chain: Chain) -> Chain:
     """The transposed chain."""
-    return tuple(
-        item if item.symmetric else item._replace(transposed=not item.transposed) for item in reversed(chain)
-    )
+    return tuple(item if item.symmetric else item._replace(transposed=not item.transposed) for item in reversed(chain))
 
 
 def chain_ast(chain: Chain) -> ast.Ast:
@@ -217,13 +214,12 @@ def with_scalars(
 ) -> tuple[int, ast.Ast]:
     """A sign and a term: number, scalar factors, then the matrix part, divided by what is below the line."""
     sign = 1 if coefficient >= 0 else -1
-    size = abs(coefficient)
+    size = magnitude(coefficient)
     front: list[ast.Ast] = []
-    simple = [tree for tree in below if isinstance(tree, ast.Name)]
-    complicated = [tree for tree in below if not isinstance(tree, ast.Name)]
+    simple = [part for part in below if isinstance(part, ast.Name)]
+    complicated = len(simple) < len(below)
     has_body = body is not None
-    plain_above = all(_is_plain(tree) for tree in above)
-    if not has_body and below and plain_above:
+    if not has_body and below and all(_is_plain(part) for part in above):
         # N/(2 beta), 1/(3 cbrt(x)^2): a scalar with short factors is one fraction
         if size.denominator != 1:
             below = [integer(size.denominator), *below]
@@ -232,8 +228,8 @@ def with_scalars(
     elif simple and not complicated and (has_body or above):
         # 2/n X^T r, 1/(2 n) ||r||^2: a short divisor goes in front, with the number
         divisor: ast.Ast = simple[0]
-        for tree in simple[1:]:
-            divisor = times(divisor, tree)
+        for name in simple[1:]:
+            divisor = times(divisor, name)
         if size.denominator != 1:
             divisor = times(integer(size.denominator), divisor)
         front.append(ast.Binary("/", integer(size.numerator), divisor))

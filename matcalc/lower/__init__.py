@@ -11,6 +11,7 @@ from .graph import lower
 from .passes import optimize
 from .program import Argument, Program
 from .source import module_source
+from .stable import stable
 
 
 class Declared(Protocol):
@@ -38,7 +39,7 @@ def lower_program(
     sizes: values of named sizes for which the order of products is chosen; by default representative ones.
     """
     declared = [Argument(argument.name, argument.shape, frozenset(argument.properties)) for argument in arguments]
-    return optimize(lower(outputs, declared, sizes))
+    return optimize(lower(stable(*outputs), declared, sizes))
 
 
 def numpy_source(

@@ -1,0 +1,547 @@
+"""Nodes in forms that stay finite: logarithms of probabilities, quotients that cancel, masks that select.
+
+``recognised`` may be used before differentiation too, so that no reciprocal of a probability appears in the first
+place. `stable` also repairs what derivatives of other forms leave behind: ``s .* (y ./ s)`` is ``y``, a mask times
+``1 ./ x`` selects instead of multiplying 0 with infinity, and numbers that all terms share are taken out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from fractions import Fraction
+
+from ..expr.build import add, is_ones, number, product, scale, split_coefficient, with_children
+from ..expr.dims import Dim
+from ..expr.facts import is_nonnegative
+from ..expr.nodes import Call, Exact, Map, Node, Product, Structure, Sum, Variable, derived, postorder
+
+Operand = tuple[Node, Exact, tuple[int, ...]]
+Terms = list[tuple[Exact, Node]]
+Rule = Callable[[Node], Node | None]
+
+MASKS = frozenset({"step", "lt", "le", "gt", "ge", "eq", "ne"})
+"""Maps whose value is 0 or 1."""
+
+FINITE = frozenset(
+    {
+        *MASKS, "sin", "cos", "tanh", "atan", "asinh", "sigmoid", "softplus", "relu", "leaky_relu", "elu", "selu",
+        "silu", "gelu", "abs", "sign", "floor", "ceil", "round", "maximum", "minimum", "erf", "erfc", "normpdf",
+        "normcdf", "huber", "cbrt", "hypot",
+    }
+)  # fmt: skip
+"""Maps that are finite wherever their operands are."""
+
+ENTRY_STRUCTURES = frozenset({"unit", "select"})
+LARGEST_DISTRIBUTED = 8
+LARGEST_EXPANDED = 24
+LARGEST_PRODUCT = 24
+
+
+def stable(*roots: Node) -> tuple[Node, ...]:
+    """The same values in forms that are finite wherever the values are.
+
+    >>> from matcalc.expr.build import elementwise
+    >>> z = Variable("z", (Dim.of("n"),))
+    >>> (node,) = stable(elementwise("log", elementwise("sigmoid", z)))
+    >>> node == scale(-1, elementwise("softplus", scale(-1, z)))
+    True
+    """
+    return _hoisted(_guarded(_cancelled(recognised(*roots))))
+
+
+def _rebuilt(roots: Sequence[Node], rule: Rule) -> tuple[Node, ...]:
+    """Every node after a rule, from the leaves up."""
+    done: dict[bytes, Node] = {}
+    for node in postorder(*roots):
+        children = [done[child.digest] for child in node.children]
+        same = all(child is old for child, old in zip(children, node.children, strict=True))
+        new = node if same else with_children(node, children)
+        done[node.digest] = rule(new) or new
+    return tuple(done[root.digest] for root in roots)
+
+
+# --- logarithms ----------------------------------------------------------------------------------
+
+
+def recognised(*roots: Node) -> tuple[Node, ...]:
+    """The logarithm of a probability as a function of its own, and cross-entropy of logits in the usual form."""
+    return _rebuilt(_rebuilt(roots, _logarithm), _logits)
+
+
+def _logarithm(node: Node) -> Node | None:
+    """``log(softmax(z))``, ``log(sigmoid(u))``, ``log(1 - sigmoid(u))`` and ``log(cosh(u))``."""
+    if not (isinstance(node, Map) and node.op == "log" and node.axes == (tuple(range(node.order)),)):
+        return None
+    (arg,) = node.args
+    if isinstance(arg, Call) and arg.op == "softmax":
+        return Call("log_softmax", arg.args, arg.shape, arg.parameters)
+    if isinstance(arg, Map) and arg.op == "sigmoid":
+        return scale(-1, _unary("softplus", scale(-1, arg.args[0])))
+    if isinstance(arg, Map) and arg.op == "cosh":
+        (u,) = arg.args
+        tail = add([(1, _unary("softplus", scale(2, u))), (-1, u)], u.shape)
+        constant = _spread(Map("log", (number(2),), ((),), ()), u)
+        return add([(1, tail), (-1, constant)], u.shape)
+    complement = _one_minus(arg)
+    if isinstance(complement, Map) and complement.op == "sigmoid":
+        return scale(-1, _unary("softplus", complement.args[0]))
+    return _logarithm_of_entries(arg)
+
+
+def _logarithm_of_entries(arg: Node) -> Node | None:
+    """The logarithm of entries of a probability: the entries of its logarithm."""
+    if not isinstance(arg, Product):
+        return None
+    inside = [factor for factor in arg.factors if not isinstance(factor.node, Structure)]
+    if len(inside) != 1 or inside[0].exponent != 1 or len(set(inside[0].labels)) < len(inside[0].labels):
+        return None
+    chosen: set[int] = set()
+    for factor in arg.factors:
+        if factor is inside[0]:
+            continue
+        if not isinstance(factor.node, Structure) or factor.node.kind not in ENTRY_STRUCTURES or factor.exponent != 1:
+            return None
+        label = factor.labels[-1]
+        if label not in arg.summed or label in chosen or any(kept in arg.summed for kept in factor.labels[:-1]):
+            return None
+        if len(factor.labels) == 2 and factor.labels[0] in inside[0].labels:
+            return None
+        chosen.add(label)
+    if chosen != set(arg.summed) or not chosen <= set(inside[0].labels):
+        return None
+    base = inside[0].node
+    found = _logarithm(_unary("log", base))
+    if found is None:
+        return None
+    factors: list[Operand] = [(found, 1, f.labels) if f is inside[0] else f for f in arg.factors]
+    return product(factors, range(arg.order), dict(enumerate(arg.sizes)))
+
+
+def _unary(op: str, arg: Node) -> Node:
+    return Map(op, (arg,), (tuple(range(arg.order)),), arg.shape)
+
+
+def _spread(scalar: Node, like: Node) -> Node:
+    return product([(scalar, 1, ())], range(like.order), dict(enumerate(like.shape)))
+
+
+def _one_minus(node: Node) -> Node | None:
+    """The p of ``1 - p``."""
+    if not isinstance(node, Sum) or len(node.terms) != 2:
+        return None
+    for one, other in (node.terms, node.terms[::-1]):
+        if one.coefficient == 1 and is_ones(one.node) and other.coefficient == -1:
+            return other.node
+    return None
+
+
+def _logits(node: Node) -> Node | None:
+    """A sum in which a sigmoid or softplus of u and of -u meet, in those of u alone, where that is shorter."""
+    if not isinstance(node, Sum) or len(node.terms) < 2:
+        return None
+    arguments: dict[Node, None] = {}
+    for _, part in node.terms:
+        for inner, _, _ in _factors(part):
+            if isinstance(inner, Map) and inner.op in ("sigmoid", "softplus"):
+                arguments[inner.args[0]] = None
+    turned = {arg for arg in arguments if split_coefficient(arg)[0] < 0 and scale(-1, arg) in arguments}
+    if not turned:
+        return None
+    terms: Terms = []
+    for coefficient, part in node.terms:
+        factors = [(_upright(inner, turned), exponent, labels) for inner, exponent, labels in _factors(part)]
+        terms.append((coefficient, product(factors, range(node.order), _sizes_of(part))))
+    return _shorter(node, terms)
+
+
+def _upright(node: Node, turned: set[Node]) -> Node:
+    """``1 - sigmoid(u)`` for ``sigmoid(-u)`` and ``softplus(u) - u`` for ``softplus(-u)``."""
+    if not isinstance(node, Map) or node.op not in ("sigmoid", "softplus") or node.args[0] not in turned:
+        return node
+    u = scale(-1, node.args[0])
+    value = _unary(node.op, u)
+    if node.op == "sigmoid":
+        return add([(1, product([], range(u.order), dict(enumerate(u.shape)))), (-1, value)], u.shape)
+    return add([(1, value), (-1, u)], u.shape)
+
+
+def _factors(node: Node) -> list[Operand]:
+    if isinstance(node, Product):
+        return [(factor.node, factor.exponent, factor.labels) for factor in node.factors]
+    return [(node, 1, tuple(range(node.order)))]
+
+
+def _sizes_of(node: Node) -> dict[int, Dim]:
+    return dict(enumerate(node.sizes if isinstance(node, Product) else node.shape))
+
+
+def _shorter(node: Node, terms: Terms) -> Node | None:
+    """The sum of terms with products of short sums written out, when that is shorter than the node."""
+    pending = list(reversed(terms))
+    flat: Terms = []
+    while pending:
+        coefficient, part = pending.pop()
+        part_coefficient, part = split_coefficient(part)
+        coefficient = Fraction(coefficient) * part_coefficient
+        factors = _factors(part)
+        place = next(
+            (k for k, (inner, exponent, _) in enumerate(factors)
+             if exponent == 1 and isinstance(inner, Sum) and 2 <= len(inner.terms) <= 3),
+            None,
+        )  # fmt: skip
+        if place is None:
+            flat.append((coefficient, part))
+            continue
+        if len(pending) + len(flat) > LARGEST_EXPANDED:
+            return None
+        inner, _, labels = factors[place]
+        assert isinstance(inner, Sum)
+        for c, term in inner.terms:
+            opened = product(
+                [*factors[:place], *_renamed(term, labels, factors, part), *factors[place + 1 :]],
+                range(node.order),
+                _sizes_of(part),
+            )
+            pending.append((coefficient * c, opened))
+    total = add(flat, node.shape)
+    return total if _length(total) < _length(node) else None
+
+
+def _renamed(term: Node, labels: tuple[int, ...], factors: Sequence[Operand], whole: Node) -> list[Operand]:
+    """The factors of a term in place of the sum it is from, with summed labels that are free."""
+    if not isinstance(term, Product):
+        return [(term, 1, labels)]
+    used = [label for _, _, names in factors for label in names]
+    fresh = 1 + max([*used, *_sizes_of(whole)], default=-1)
+    names = dict(enumerate(labels))
+    names.update({label: fresh + place for place, label in enumerate(term.summed)})
+    # a label that the term is constant along is kept by the other factors, or by the sizes of the whole
+    return [(inner, exponent, tuple(names[label] for label in own)) for inner, exponent, own in _factors(term)]
+
+
+def _length(node: Node) -> int:
+    """How many factors are written."""
+    pending = [node]
+    count = 0
+    while pending:
+        part = pending.pop()
+        if isinstance(part, Sum):
+            pending += [inner for _, inner in part.terms]
+            count += len(part.terms)
+        elif isinstance(part, Product):
+            count += len(part.factors)
+            pending += [f.node for f in part.factors if isinstance(f.node, Sum) and len(f.node.terms) <= 3]
+        if count > 10 * LARGEST_EXPANDED:
+            break
+    return count
+
+
+# --- quotients that cancel -----------------------------------------------------------------------
+
+
+def _cancelled(roots: Sequence[Node]) -> tuple[Node, ...]:
+    return _rebuilt(roots, _cancel)
+
+
+def _cancel(node: Node) -> Node | None:
+    """A product in which a probability meets its reciprocal inside a factor: ``s .* (y ./ s)`` is ``y``."""
+    changed: Node = node
+    for _ in range(LARGEST_DISTRIBUTED):
+        coefficient, inner = split_coefficient(changed)
+        following = _cancel_once(inner) if isinstance(inner, Product) else None
+        if following is None:
+            break
+        changed = scale(coefficient, following)
+    return changed
+
+
+def _cancel_once(node: Product) -> Node | None:
+    powers = {(f.node, f.labels): f.exponent for f in node.factors if _can_vanish(f.node)}
+    if not powers:
+        return None
+    for place, (inner, exponent, labels) in enumerate(node.factors):
+        if exponent != 1:
+            continue
+        if isinstance(inner, Product):
+            if len(node.factors) + len(inner.factors) <= LARGEST_PRODUCT and _meets(inner, labels, powers):
+                factors = _factors(node)
+                opened = [*factors[:place], *_renamed(inner, labels, factors, node), *factors[place + 1 :]]
+                sizes = _sizes_of(node)
+                return product(opened, range(node.order), sizes)
+        elif isinstance(inner, Sum) and 2 <= len(inner.terms) <= LARGEST_DISTRIBUTED:
+            if not any(isinstance(part, Product) and _meets(part, labels, powers) for _, part in inner.terms):
+                continue
+            return _distributed(node, place, powers)
+    return None
+
+
+def _can_vanish(node: Node) -> bool:
+    """Whether a node is a probability, which may be so small that its reciprocal is infinite."""
+    if isinstance(node, Sum):
+        return len(node.terms) == 2 and any(_can_vanish(part) for _, part in node.terms if not isinstance(part, Sum))
+    return (isinstance(node, Map) and node.op in ("sigmoid", "exp", "softplus", "normcdf", "normpdf", "cosh")) or (
+        isinstance(node, Call) and node.op in ("softmax", "prod")
+    )
+
+
+def _meets(inner: Product, labels: tuple[int, ...], powers: Mapping[tuple[Node, tuple[int, ...]], Exact]) -> bool:
+    """Whether a factor of an inner product cancels with one outside."""
+    for node, exponent, own in _factors(inner):
+        if any(label in inner.summed for label in own):
+            continue
+        outside = powers.get((node, tuple(labels[label] for label in own)))
+        if outside is not None and (outside > 0) != (exponent > 0):
+            return True
+    return False
+
+
+def _distributed(node: Product, place: int, powers: Mapping[tuple[Node, tuple[int, ...]], Exact]) -> Node | None:
+    """A product with the vanishing factors multiplied into the terms of the sum that divides by them."""
+    inner, _, labels = node.factors[place]
+    assert isinstance(inner, Sum)
+    if len(set(labels)) < len(labels):
+        return None
+    moved: list[int] = []
+    for k, factor in enumerate(node.factors):
+        if (factor.node, factor.labels) not in powers or k == place or not set(factor.labels) <= set(labels):
+            continue
+        alone = {(factor.node, factor.labels): factor.exponent}
+        if any(isinstance(part, Product) and _meets(part, labels, alone) for _, part in inner.terms):
+            moved.append(k)
+    if not moved:
+        return None
+    axes = {label: axis for axis, label in enumerate(labels)}
+    factors = [
+        (node.factors[k].node, node.factors[k].exponent, tuple(axes[label] for label in node.factors[k].labels))
+        for k in moved
+    ]
+    whole = tuple(range(inner.order))
+    terms: Terms = []
+    for coefficient, part in inner.terms:
+        made: Node = product(
+            [*factors, *_renamed(part, whole, [(part, 1, whole)], part)], whole, _sizes_of(inner)
+        )
+        terms.append((coefficient, made))
+    total = add(terms, inner.shape)
+    total = _shorter(total, terms) or total
+    rest: list[Operand] = [factor for k, factor in enumerate(node.factors) if k != place and k not in moved]
+    return product([*rest, (total, 1, labels)], range(node.order), _sizes_of(node))
+
+
+# --- masks ---------------------------------------------------------------------------------------
+
+
+def _guarded(roots: Sequence[Node]) -> tuple[Node, ...]:
+    """Products of a mask and something that may be infinite where the mask is 0, as a selection."""
+    if not any(isinstance(node, Map) and node.op in MASKS for node in postorder(*roots)):
+        return tuple(roots)
+    return _rebuilt(roots, _guard)
+
+
+def _guard(node: Node) -> Node | None:
+    if not isinstance(node, Product) or not any(_masks(factor.node) for factor in node.factors):
+        return None
+    masks = _product_masks(_factors(node))
+    removed: set[int] = set()
+    added: list[Operand] = []
+    for place, (inner, exponent, labels) in enumerate(node.factors):
+        if len(set(labels)) < len(labels) or not _unbounded_factor(inner, exponent):
+            continue
+        known = {(mask, tuple(labels[axis] for axis in own)) for mask, own in _masks(inner)} if exponent > 0 else set()
+        wanted = [
+            (mask, own)
+            for mask, own in masks
+            if (mask, own) not in known and (set(own) <= set(labels) or set(labels) <= set(own))
+        ]
+        if not wanted:
+            continue
+        names, guarded = labels, product([(inner, exponent, tuple(range(inner.order)))], range(inner.order))
+        for mask, own in wanted:
+            union = (*names, *(label for label in own if label not in names))
+            shapes = {**dict(zip(names, guarded.shape, strict=True)), **dict(zip(own, mask.shape, strict=True))}
+            places = {label: axis for axis, label in enumerate(union)}
+            axes = (tuple(places[label] for label in own), tuple(places[label] for label in names), ())
+            guarded = Map("where", (mask, guarded, number(0)), axes, tuple(shapes[label] for label in union))
+            names = union
+            for k, factor in enumerate(node.factors):
+                if factor.node == mask and factor.labels == own and factor.exponent > 0:
+                    # what is selected is 0 where the mask is
+                    removed.add(k)
+        removed.add(place)
+        added.append((guarded, 1, names))
+    if not added:
+        return None
+    rest: list[Operand] = [factor for k, factor in enumerate(node.factors) if k not in removed]
+    return product([*rest, *added], range(node.order), _sizes_of(node))
+
+
+Located = tuple[Node, tuple[int, ...]]
+
+
+def _masks(node: Node) -> frozenset[Located]:
+    """The masks, each with the axes it lies on, where whose 0 the node is 0."""
+    return derived(node, "masks", _own_masks)
+
+
+def _own_masks(node: Node) -> frozenset[Located]:
+    if isinstance(node, Map) and node.op in MASKS:
+        return frozenset({(node, tuple(range(node.order)))})
+    if isinstance(node, Map) and node.op == "where" and node.args[2] == number(0):
+        return frozenset({(node.args[0], node.axes[0])})
+    if isinstance(node, Sum) and node.terms:
+        parts = [part.cache["masks"] for _, part in node.terms]
+        return frozenset(parts[0].intersection(*parts[1:]))
+    if isinstance(node, Product):
+        inside = _product_masks(_factors(node))
+        return frozenset((mask, labels) for mask, labels in inside if all(label < node.order for label in labels))
+    return frozenset()
+
+
+def _product_masks(factors: Iterable[Operand]) -> list[Located]:
+    found: dict[Located, None] = {}
+    for inner, exponent, labels in factors:
+        if exponent > 0:
+            own = sorted(_masks(inner), key=lambda located: (located[0].digest, located[1]))
+            found.update({(mask, tuple(labels[axis] for axis in axes)): None for mask, axes in own})
+    return list(found)
+
+
+def _unbounded(node: Node) -> bool:
+    """Whether an entry of a node may be infinite or not defined for finite data."""
+    return derived(node, "unbounded", _own_unbounded)
+
+
+def _own_unbounded(node: Node) -> bool:
+    if isinstance(node, Map):
+        args = node.args[1:] if node.op == "where" else node.args
+        if any(arg.cache["unbounded"] for arg in args):
+            return True
+        if node.op == "exp":
+            return not is_nonnegative(scale(-1, node.args[0])) and not _is_cut(node.args[0])
+        return node.op not in FINITE and node.op != "where"
+    if isinstance(node, Sum):
+        return any(part.cache["unbounded"] for _, part in node.terms)
+    if isinstance(node, Product):
+        # where a sum is taken, an infinity has nothing to do with a mask at one place
+        return any(
+            _unbounded_factor(inner, exponent)
+            for inner, exponent, labels in _factors(node)
+            if not any(label in node.summed for label in labels)
+        )
+    return False
+
+
+def _is_cut(node: Node) -> bool:
+    """Whether a node is ``min(x, 0)``."""
+    return isinstance(node, Map) and node.op == "minimum" and number(0) in node.args
+
+
+def _unbounded_factor(node: Node, exponent: Exact) -> bool:
+    if _unbounded(node):
+        return True
+    if exponent < 0:
+        return not _away_from_zero(node)
+    return not isinstance(exponent, int) and not is_nonnegative(node)
+
+
+def _away_from_zero(node: Node) -> bool:
+    """Whether a node is a size, a number, or at least a positive number."""
+    if isinstance(node, Structure):
+        return node.kind in ("size", "pi", "e")
+    if isinstance(node, Variable):
+        return "positive" in node.properties
+    if isinstance(node, Product):
+        return all(factor.exponent > 0 and _away_from_zero(factor.node) for factor in node.factors)
+    if isinstance(node, Sum):
+        return is_nonnegative(node) and any(is_ones(part) for _, part in node.terms)
+    return False
+
+
+# --- numbers that are shared ---------------------------------------------------------------------
+
+
+def _hoisted(roots: Sequence[Node]) -> tuple[Node, ...]:
+    """Scalar factors taken out of sums whose terms all have them, and out of nested products."""
+    parts: dict[bytes, tuple[tuple[tuple[Node, Exact], ...], Node]] = {}
+    whole: dict[bytes, Node] = {}
+
+    def put_together(node: Node) -> Node:
+        known = whole.get(node.digest)
+        if known is None:
+            scalars, core = parts[node.digest]
+            known = _times(scalars, core) if scalars else core
+            whole[node.digest] = known
+        return known
+
+    for node in postorder(*roots):
+        if not node.children:
+            parts[node.digest] = (), node
+        elif isinstance(node, Product) and node.order:
+            parts[node.digest] = _hoisted_product(node, parts, put_together)
+        elif isinstance(node, Sum) and node.order:
+            parts[node.digest] = _hoisted_sum(node, parts, put_together)
+        else:
+            children = [put_together(child) for child in node.children]
+            same = all(new is old for new, old in zip(children, node.children, strict=True))
+            parts[node.digest] = (), node if same else with_children(node, children)
+    return tuple(put_together(root) for root in roots)
+
+
+Scalars = tuple[tuple[Node, Exact], ...]
+Parts = Mapping[bytes, tuple[Scalars, Node]]
+
+
+def _times(scalars: Scalars, core: Node) -> Node:
+    names = tuple(range(core.order))
+    coefficient, inner = split_coefficient(core)
+    factors: list[Operand] = [(scalar, exponent, ()) for scalar, exponent in scalars]
+    return scale(coefficient, product([*factors, (inner, 1, names)], names) if not isinstance(inner, Product) else
+                 product([*factors, *_factors(inner)], names, _sizes_of(inner)))
+
+
+def _hoisted_product(node: Product, parts: Parts, put_together: Callable[[Node], Node]) -> tuple[Scalars, Node]:
+    scalars: list[tuple[Node, Exact]] = []
+    rest: list[Operand] = []
+    changed = False
+    for inner, exponent, labels in node.factors:
+        if not labels:
+            scalars.append((put_together(inner), exponent))
+            continue
+        own, core = parts[inner.digest]
+        if own and isinstance(exponent, int):
+            scalars += [(scalar, power * exponent) for scalar, power in own]
+            rest.append((core, exponent, labels))
+            changed = True
+            continue
+        whole = put_together(inner)
+        changed = changed or whole is not inner
+        rest.append((whole, exponent, labels))
+    if not changed and not scalars:
+        return (), node
+    if not rest:
+        return (), product([(scalar, power, ()) for scalar, power in scalars], range(node.order), _sizes_of(node))
+    merged: dict[Node, Exact] = {}
+    for scalar, power in scalars:
+        merged[scalar] = merged.get(scalar, 0) + power
+    core = product(rest, range(node.order), _sizes_of(node))
+    return tuple((scalar, power) for scalar, power in merged.items() if power), core
+
+
+def _hoisted_sum(node: Sum, parts: Parts, put_together: Callable[[Node], Node]) -> tuple[Scalars, Node]:
+    if not node.terms:
+        return (), node
+    common = dict(parts[node.terms[0].node.digest][0])
+    for _, part in node.terms[1:]:
+        own = dict(parts[part.digest][0])
+        common = {scalar: power for scalar, power in common.items() if own.get(scalar) == power}
+    terms: Terms = []
+    for coefficient, part in node.terms:
+        if not common:
+            terms.append((coefficient, put_together(part)))
+            continue
+        own, core = parts[part.digest]
+        left = tuple((scalar, power) for scalar, power in own if scalar not in common)
+        terms.append((coefficient, _times(left, core) if left else core))
+    if all(new is old.node for (_, new), old in zip(terms, node.terms, strict=True)):
+        return (), node
+    return tuple(common.items()), add(terms, node.shape, flatten=False)

@@ -10,6 +10,7 @@ from .derivation import Derivative, canonical, choose_variable, find_variable
 from .errors import UnknownName, UsageError
 from .expression import Expr, as_expr, parse, symbols
 from .layout import LAYOUTS
+from .remarks import flat_parts
 
 if TYPE_CHECKING:
     from .functions import Function, Kind
@@ -78,7 +79,7 @@ def derive(
             raise UsageError(f"a derivative is taken by one or two variables, not {len(names)}")
     if len(names) == 2 and layout in ("numerator", "denominator"):
         raise UsageError(f"the {layout} layout is for first derivatives", hint="use the layout gradient or vec")
-    return Derivative(expr, names, layout, notes)
+    return Derivative(expr, names, layout, (*notes, *flat_parts(expr, names, len(names))))
 
 
 def _function(kind: Kind, text: Text, wrt: str | tuple[str, ...] | None, given: Vars) -> Function:
@@ -99,7 +100,8 @@ def _function(kind: Kind, text: Text, wrt: str | tuple[str, ...] | None, given: 
         _require(expr, name)
     from .functions import Function, Request  # needs NumPy, which a formula does not
 
-    return Function(Request(kind, expr, names, single, notes=notes))
+    order = 2 if kind in ("hessian", "hvp") else 1
+    return Function(Request(kind, expr, names, single, notes=(*notes, *flat_parts(expr, names, order))))
 
 
 def _names(wrt: Iterable[str]) -> tuple[str, ...]:

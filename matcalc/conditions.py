@@ -10,12 +10,13 @@ from .calculus.simplify import simplify
 from .elaborate import elaborate
 from .errors import MatcalcError
 from .expr.build import is_symmetric, product, variables
-from .expr.facts import is_nonnegative, is_positive
+from .expr.facts import is_definite, is_nonnegative, is_positive
 from .expr.nodes import Call, Exact, Factor, Map, Node, Product, Structure, postorder
 from .expression import Expr
 from .notation.matrices import to_ast
 from .notation.precedence import as_number, walk
 from .notation.text import to_text
+from .ops.apply import call
 from .ops.registry import OPERATIONS
 from .syntax.ast import Assign, Ast, Binary, Declare, Define, IndexSum, Name, Output, Program
 
@@ -53,17 +54,21 @@ def demands(expr: Expr, roots: Sequence[Node]) -> tuple[Demand, ...]:
     for demand in (*_of_nodes([expr.node]), *_written(expr), *_of_nodes(roots)):
         if _holds(demand):
             continue
-        mergeable = demand.template in (NONZERO, EVERYWHERE_NONZERO, POSITIVE, NONNEGATIVE, INVERTIBLE)
         key: tuple[str | bytes, ...] = (demand.template, *(operand.digest for operand in demand.operands))
-        if mergeable:
+        if demand.template in (NONZERO, EVERYWHERE_NONZERO, POSITIVE, NONNEGATIVE):
             key = (simplify(demand.operands[0])[0].digest,)
+        elif demand.template == INVERTIBLE:
+            key = (simplify(call("det", demand.operands[0]))[0].digest,)
         known = found.get(key)
         found[key] = demand if known is None else _both(known, demand)
     return tuple(found.values())
 
 
 def _both(left: Demand, right: Demand) -> Demand:
-    """Two conditions on one operand as one."""
+    """Two conditions on one operand as one; that a matrix is invertible is a condition on its determinant."""
+    if INVERTIBLE in (left.template, right.template):
+        matrix, number = (left, right) if left.template == INVERTIBLE else (right, left)
+        return matrix if number.template in (INVERTIBLE, NONZERO) else number._replace(template=POSITIVE)
     template = left.template if left.template == right.template else POSITIVE
     return left._replace(template=template, written=left.written or right.written)
 
@@ -163,11 +168,11 @@ def _holds(demand: Demand) -> bool:
             return is_positive(demand.operands[1])
         case "{0} invertible":
             regular = isinstance(operand, Call) and operand.op in ("chol", "expm", "inv")
-            return regular or bool(properties & {"spd", "orthogonal"})
+            return regular or "orthogonal" in properties or is_definite(operand)
         case "{0} is symmetric":
             return is_symmetric(operand)
         case "{0} is symmetric positive definite":
-            return "spd" in properties
+            return is_definite(operand)
     return False
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
@@ -13,7 +13,7 @@ from .calculus.present import present
 from .calculus.simplify import simplify
 from .conditions import conditions
 from .derivation import Attached, Derivative, find_variable
-from .errors import ShapeError, UsageError
+from .errors import MatcalcError, ShapeError, UsageError
 from .expr.build import add, product, variables
 from .expr.dims import Shape, shape_text
 from .expr.nodes import Node, Variable
@@ -24,6 +24,13 @@ from .notation.matrices import to_program
 from .notation.text import to_text
 from .notation.unicode import to_unicode
 from .syntax.ast import Ast
+from .syntax.greek import as_keyword, spell_keyword
+
+KINDS = ("scalar", "vector", "matrix")
+"""What an array with so many axes is declared as."""
+
+USUAL_SIZES = frozenset("NMKDnmkd")
+"""Names that mean the size of an array on paper, and are read as numbers where no declaration says so."""
 
 Kind = Literal["value", "derivative", "grad", "value_and_grad", "jacobian", "hessian", "hvp", "vjp", "jvp"]
 
@@ -103,7 +110,12 @@ class Function:
         """
         if directions or self._plan.directions:
             arrays = self._with_directions(directions, arrays)
-        return self._shape_result(self.compiled(**arrays))
+        try:
+            results = self.compiled(**arrays)
+        except (ShapeError, UsageError) as error:
+            _add_hint(error, self.function, self.compiled, arrays)
+            raise
+        return self._shape_result(results)
 
     def _with_directions(self, directions: tuple[Any, ...], arrays: dict[str, Any]) -> dict[str, Any]:
         """The arguments with the directions under their names."""
@@ -119,7 +131,7 @@ class Function:
             expected = f"{len(names)} expected" if names else "none is expected"
             raise UsageError(
                 f"positional arguments: {len(directions)} given, {expected}",
-                hint=f"pass the arrays by name: {', '.join(f'{name}=…' for name in self.function.order)}",
+                hint=f"pass the arrays by name: {', '.join(f'{as_keyword(name)}=…' for name in self.function.order)}",
             )
         return {**arrays, **dict(zip(names, directions, strict=True))}
 
@@ -212,6 +224,32 @@ class Function:
     def _repr_latex_(self) -> str:
         formulas = self.latex if isinstance(self.latex, tuple) else (self.latex,)
         return f"$\\displaystyle {', '.join(formulas)}$"
+
+
+def _add_hint(error: MatcalcError, expr: Expr, compiled: Compiled, arrays: Mapping[str, Any]) -> None:
+    """Name the declaration that is missing when an inferred type does not fit the arrays."""
+    given = {spell_keyword(name): value for name, value in arrays.items()}
+    symbols = {name: expr.meaning.symbols[name].type for name in expr.inferred}
+    for name, inferred in symbols.items():
+        order = getattr(given.get(name, 0.0), "ndim", 0)
+        wanted = len(inferred.shape)
+        if isinstance(error, ShapeError) and name in given and order != wanted and order < len(KINDS):
+            _append(error, f'the type of {name} was inferred; declare it with vars={{"{name}": "{KINDS[order]}"}}')
+            return
+    counts = [name for name, inferred in symbols.items() if not inferred.shape and name in USUAL_SIZES]
+    sizes = [name for name in (*compiled.passed, *counts) if name not in given]
+    if not sizes or isinstance(error, ShapeError):
+        return
+    for order, rest in ((2, ", d"), (1, "")):
+        for name, inferred in symbols.items():
+            if len(inferred.shape) == order:
+                declared = f"{name}: {KINDS[order]}({sizes[0]}{rest})"
+                _append(error, f"if {sizes[0]} is the size of an array, declare it: {declared}")
+                return
+
+
+def _append(error: MatcalcError, hint: str) -> None:
+    error.hint = f"{error.hint}; {hint}" if error.hint else hint
 
 
 def program_arguments(expr: Expr, outputs: Sequence[Node]) -> list[Variable]:

@@ -59,7 +59,7 @@ def test_everything_about_a_derivative() -> None:
 
 def test_types_may_be_declared_again() -> None:
     e = mc.parse("a^T vec(X)")
-    assert e.vars == {"a": "vector(m * n)", "X": "matrix(m, n)"}
+    assert e.vars == {"a": "vector(m n)", "X": "matrix(m, n)"}
     assert mc.parse("a^T vec(X)", e.vars).vars == e.vars
     assert mc.derive("a^T vec(X)", "X").check().ok
 

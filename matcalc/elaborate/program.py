@@ -40,7 +40,7 @@ class Elaborated:
     ----------
     node: the output.
     type: the kind and shape of the output.
-    symbols: the variables by name, in the order of their first appearance.
+    symbols: the variables by name, in the order of their first use; those that are only declared come last.
     notes: how what could be read in two ways was read.
     definitions: the nodes of the named intermediates, in order.
     definition_types: their types.
@@ -109,8 +109,10 @@ def _attempt(
     typed = _Typed(visitor)
     try:
         _declare(typed, program, outside, seen)
-        for position, statement in enumerate(program.statements):
-            _statement(typed, statement, last=position == len(program.statements) - 1)
+        last = len(program.statements) - 1
+        # the order of the variables is that of their use, so declarations come after the statements that compute
+        for position, statement in sorted(enumerate(program.statements), key=lambda item: isinstance(item[1], Declare)):
+            _statement(typed, statement, last=position == last)
         if typed.output is None:
             raise UsageError("the program has no output", hint="end it with an expression, or with an assignment")
         if shape is not None:

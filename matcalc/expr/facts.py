@@ -23,6 +23,50 @@ def is_nonnegative(node: Node) -> bool:
     return _sign(node) >= 1
 
 
+def is_definite(node: Node) -> bool:
+    """Whether a matrix is known to be symmetric positive definite."""
+    return derived(node, "definite", _definite_of) == 2
+
+
+def _definite_of(node: Node) -> int:
+    """2 for positive definite, 1 for positive semidefinite, 0 for unknown."""
+    if node.order != 2:
+        return 0
+    if isinstance(node, Structure):
+        return 2 if node.kind == "delta" else 0
+    if isinstance(node, Variable | Call):
+        if "spd" in node.properties:
+            return 2
+        if isinstance(node, Call) and node.op == "inv":
+            return 2 if node.args[0].cache["definite"] == 2 else 0
+        return int("psd" in node.properties)
+    if isinstance(node, Sum):
+        if any(term.coefficient < 0 for term in node.terms):
+            return 0
+        parts = [int(term.node.cache["definite"]) for term in node.terms]
+        return max(parts) if parts and min(parts) > 0 else 0
+    if isinstance(node, Product):
+        return _definite_product(node)
+    return 0
+
+
+def _definite_product(node: Product) -> int:
+    """A positive multiple of a definite matrix, or of a matrix times its own transpose."""
+    scalars = [factor for factor in node.factors if not factor.labels]
+    matrices = [factor for factor in node.factors if factor.labels]
+    if not all(is_positive(factor.node) for factor in scalars):
+        return 0
+    if any(factor.exponent != 1 or len(factor.labels) > 2 for factor in matrices):
+        return 0
+    if len(matrices) == 1 and set(matrices[0].labels) == {0, 1}:
+        return int(matrices[0].node.cache["definite"])
+    if len(matrices) != 2 or matrices[0].node != matrices[1].node:
+        return 0
+    left, right = (tuple(label if label > 1 else -1 for label in factor.labels) for factor in matrices)
+    free = {label for factor in matrices for label in factor.labels if label < 2}
+    return int(left == right and left.count(-1) == 1 and free == {0, 1})
+
+
 def _sign(root: Node) -> int:
     """2 for positive, 1 for nonnegative, 0 for unknown."""
     return derived(root, "sign", _sign_of)
@@ -40,7 +84,7 @@ def _sign_of(node: Node) -> int:
             return 2
         return int(node.op in NONNEGATIVE_MAPS)
     if isinstance(node, Call):
-        if node.op in POSITIVE_CALLS:
+        if node.op in POSITIVE_CALLS or (node.op == "det" and is_definite(node.args[0])):
             return 2
         return int(node.op in NONNEGATIVE_CALLS)
     if isinstance(node, Sum):

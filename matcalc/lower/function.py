@@ -19,7 +19,7 @@ from ..errors import UnknownName as UnknownNameError
 from ..expr.build import variables
 from ..expr.dims import Dim, Shape, shape_text
 from ..expr.nodes import Node
-from ..syntax.greek import spell
+from ..syntax.greek import as_keyword, spell, spell_keyword
 from . import Declared, lower_program
 from .program import Argument, Program, Size, bind_sizes
 from .source import function_source, module_source, program_names, user_names
@@ -245,20 +245,21 @@ class Compiled:
                 return [arrays[name] for name in names], {}
             except KeyError:
                 pass
-        spelled = {spell(name): value for name, value in arrays.items()}
         canonical = [spell(name) for name in names]
+        spelled = {name if name in canonical else spell_keyword(name): value for name, value in arrays.items()}
         keywords = {keyword: size for size, keyword in self.passed.items()}
         expected = [*canonical, *keywords]
+        listed = ", ".join(map(as_keyword, expected))
         for name in spelled:
             if name not in expected:
                 near = get_close_matches(name, expected, 1, 0.5)
-                hint = f"did you mean {near[0]}?" if near else f"the arguments are {', '.join(expected) or 'none'}"
+                hint = f"did you mean {as_keyword(near[0])}?" if near else f"the arguments are {listed or 'none'}"
                 raise UnknownNameError(f"there is no argument {name}", hint=hint)
         missing = [name for name in expected if name not in spelled]
         if missing:
             raise UsageError(
                 f"missing argument{'s' * (len(missing) > 1)}: {', '.join(missing)}",
-                hint=f"the arguments are {', '.join(expected)}, passed by name",
+                hint=f"the arguments are {listed}, passed by name",
             )
         sizes: dict[str, int] = {}
         for keyword, size in keywords.items():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from keyword import iskeyword
+
 LETTER_TO_NAME: dict[str, str] = {
     "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "ζ": "zeta", "η": "eta", "θ": "theta",
     "ι": "iota", "κ": "kappa", "λ": "lambda", "μ": "mu", "ν": "nu", "ξ": "xi", "π": "pi", "ρ": "rho", "σ": "sigma",
@@ -45,6 +47,26 @@ GREEK = "".join(LETTER_TO_NAME) + "".join(VARIANT_TO_NAME)
 """Greek letters, as the inside of a character class."""
 
 _PLAIN = LETTER_TO_NAME | VARIANT_TO_NAME
+
+
+def as_keyword(name: str) -> str:
+    """A name as it may be written for an argument in Python, where ``lambda`` is reserved.
+
+    >>> as_keyword("lambda"), as_keyword("is"), as_keyword("mu")
+    ('λ', 'is_', 'mu')
+    """
+    if not iskeyword(name):
+        return name
+    return NAME_TO_LETTER.get(name, f"{name}_")
+
+
+def spell_keyword(keyword: str) -> str:
+    """The name that the keyword of an argument stands for.
+
+    >>> spell_keyword("lambda_"), spell_keyword("λ"), spell_keyword("mu_")
+    ('lambda', 'lambda', 'mu_')
+    """
+    return keyword[:-1] if iskeyword(keyword[:-1]) and keyword.endswith("_") else spell(keyword)
 
 
 def spell(text: str) -> str:

@@ -26,7 +26,7 @@ STRAY: dict[str, str] = {
     "~": "compare with `!=`, or write `1 - mask`",
     "!": "compare with `!=`; a factorial is `exp(lgamma(n + 1))`",
     "?": "choose with `where(condition, a, b)`",
-    "$": "leave out the dollar signs; LaTeX is read without them",
+    "$": "leave out the dollar signs; LaTeX is not supported yet, use the plain notation",
     "∂": "write the function only, and name the variable of the derivative beside it (`--wrt x`)",
     "∇": "write the function only, and name the variable of the derivative beside it (`--wrt x`)",
     "±": "write the two cases one by one",
@@ -142,11 +142,11 @@ def stray_character(text: str, position: int) -> ParseError:
 def latex_in_text(command: str, span: Span) -> ParseError:
     """``\\lambda`` where plain text is read."""
     word = command.lstrip("\\")
-    plain = f"`{word}`" if word in NAME_TO_LETTER or word in VARIANT_TO_NAME.values() else "it in plain text"
+    is_letter = word in NAME_TO_LETTER or word in VARIANT_TO_NAME.values()
     return ParseError(
-        f"`{command}` is LaTeX, and this text is read as plain text.",
+        f"`{command}` is LaTeX, which is not supported yet in this version.",
         span=span,
-        hint=f"write {plain}, or have the whole text read as LaTeX",
+        hint=f"write `{word}`" if is_letter else "use the plain notation, such as `1/2 x^T A x` or `sqrt(x)`",
     )
 
 

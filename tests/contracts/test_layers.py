@@ -23,6 +23,7 @@ LAYERS = (
     ("expression", "layout"),
     ("conditions",),
     ("derivation",),
+    ("remarks",),
     ("functions",),
     ("verify",),
     ("api",),

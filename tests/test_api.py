@@ -531,3 +531,81 @@ def test_the_notebook_magic(capsys: pytest.CaptureFixture[str]) -> None:
     assert "ParseError" in capsys.readouterr().out
     assert matcalc_magic("x --nonsense 3") is None
     assert "no option" in capsys.readouterr().out
+
+
+# --- what a reader is told -----------------------------------------------------------------------
+
+
+def test_only_public_names_are_listed() -> None:
+    assert dir(mc) == sorted(mc.__all__)
+
+
+def test_lambda_is_passed_by_a_name_that_python_takes() -> None:
+    f = mc.grad("lambda ||x||^2", "x")
+    for keyword in ("lambda_", "λ", "lambda"):
+        np.testing.assert_allclose(f(x=np.ones(2), **{keyword: 2.0}), [4.0, 4.0])
+    for given in ({"x": np.ones(2)}, {"x": np.ones(2), "lamda": 1.0}):
+        with pytest.raises(mc.MatcalcError) as caught:
+            f(**given)
+        assert "λ" in str(caught.value.hint)
+        assert "lambda" not in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("text", "declared", "expected"),
+    [
+        ("log(det(X))", "matrix(n, n) spd", ()),
+        ("logdet(X)", "matrix(n, n) spd", ()),
+        ("logdet(X + I)", "matrix(n, n) spd", ()),
+        ("logdet(X^T X + I)", "matrix(m, n)", ()),
+        ("logdet(2 inv(X))", "matrix(n, n) spd", ()),
+        ("log(det(X))", "matrix(n, n)", ("det(X) > 0",)),
+        ("logdet(X - I)", "matrix(n, n) spd", ("X - I invertible",)),
+        ("logdet(X^T X)", "matrix(m, n)", ("X^T X invertible",)),
+    ],
+)
+def test_conditions_that_follow_are_not_listed(text: str, declared: str, expected: tuple[str, ...]) -> None:
+    assert mc.derive(text, "X", {"X": declared}).conditions == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "order", "flat"),
+    [
+        ("sum(floor(x))", 1, ["floor"]),
+        ("sum((x > 0) .* x)", 1, ["a comparison"]),
+        ("sum(floor(y) .* x)", 1, []),
+        ("sum(where(x > 0, x.^2, x))", 1, []),
+        ("sum(relu(x))", 1, []),
+        ("sum(relu(x))", 2, ["step"]),
+    ],
+)
+def test_flat_functions_are_noted(text: str, order: int, flat: list[str]) -> None:
+    notes = mc.derive(text, "x", order=order).notes
+    assert notes == tuple(f"{name} is piecewise constant: its derivative is 0 almost everywhere" for name in flat)
+
+
+def test_compiled_functions_carry_the_notes() -> None:
+    assert mc.grad("sum(floor(x))", "x").notes == mc.derive("sum(floor(x))", "x").notes
+
+
+def test_a_declaration_is_proposed_where_inference_does_not_fit() -> None:
+    X, y, w = np.ones((3, 2)), np.ones(3), np.ones(2)
+    with pytest.raises(mc.ShapeError, match=r'declare it with vars=\{"b": "scalar"\}'):
+        mc.grad("||X w + b - y||^2", "w")(X=X, y=y, w=w, b=0.0)
+    with pytest.raises(mc.UsageError, match=r"declare it: X: matrix\(N, d\)"):
+        mc.grad("1/N ||X w - y||^2", "w")(X=X, y=y, w=w)
+    declared = mc.grad("1/N ||X w - y||^2", "w", {"X": "matrix(N, d)"})
+    np.testing.assert_allclose(declared(X=X, y=y, w=w), [2.0, 2.0])
+
+
+def test_terms_follow_their_use_and_not_their_declaration() -> None:
+    text = "(A x - b)^T (A x - b) + c^T x"
+    declared = "c: vector(n); b: vector(m); x: vector(n); A: matrix(m, n); unused: scalar; "
+    assert mc.derive(declared + text, "x").formula == mc.derive(text, "x", {"c": "vector(n)"}).formula
+    assert mc.parse(declared + text).order == ("A", "x", "b", "c", "unused")
+
+
+@pytest.mark.parametrize("text", [r"\frac{1}{2} x^T x", r"$x^T x$"])
+def test_latex_is_refused_without_a_promise(text: str) -> None:
+    with pytest.raises(mc.ParseError, match="not supported yet"):
+        mc.derive(text, "x")

@@ -36,9 +36,12 @@ MAX_OPERATIONS = 100_000
 """Operations of one expression built by operators."""
 
 
+NUMBERS_WITH_A_NAME = frozenset({"pi", "inf", "e"})
+
+
 def is_function(name: str) -> bool:
-    """Whether a name is that of an operation."""
-    return name in OPERATIONS
+    """Whether a name is that of an operation that takes arguments: ``pi (a + b)`` is a product."""
+    return name in OPERATIONS and name not in NUMBERS_WITH_A_NAME
 
 
 def read(text: str) -> Program:

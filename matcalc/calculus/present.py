@@ -26,7 +26,8 @@ from ..expr.build import (
     with_children,
 )
 from ..expr.dims import Dim
-from ..expr.nodes import Call, Exact, Factor, Node, Product, Structure, Sum, Term, derived, postorder
+from ..expr.facts import is_positive
+from ..expr.nodes import Call, Exact, Factor, Node, Product, Structure, Sum, Term, Variable, derived, postorder
 from ..ops.apply import call
 from .simplify import flat_product, rewrite, simplify, spread_factor
 from .slices import slice_axis
@@ -37,6 +38,8 @@ LARGEST_FACTORED_SUM = 24
 LARGEST_PRESENTED = 3000
 #: Products of sums are tried multiplied out only below this many operators.
 LARGEST_EXPANDED = 60
+#: … and factored again only with so many terms.
+LARGEST_REFACTORED = 8
 #: Vectors and matrices up to this size per axis are written entry by entry when they are made of unit vectors.
 LARGEST_ENTRYWISE = 4
 
@@ -159,9 +162,9 @@ def _expand_if_shorter(node: Node, written: frozenset[bytes]) -> Node:
     total = add(flat, node.shape)
     if cost(total) < before - 1:
         return total
-    shorter = (
-        _tidy_sign(tidy_numbers(_content(factor_sum(total), written)), written) if isinstance(total, Sum) else total
-    )
+    if not isinstance(total, Sum) or len(total.terms) > LARGEST_REFACTORED:
+        return node
+    shorter = _tidy_sign(tidy_numbers(_content(factor_sum(total), written)), written)
     return shorter if cost(shorter) < before - 1 else node
 
 
@@ -213,7 +216,8 @@ def _open_product(node: Call) -> Node:
     """The product of all other entries as ``prod(x) ./ x``, of all but two as that over ``x x^T``."""
     arg = node.args[0]
     core = int(dict(node.parameters).get("core", 1))
-    if arg.order != core or (node.op == "prodexcept2" and core != 1):
+    nonzero = isinstance(arg, Variable) or is_positive(arg)
+    if arg.order != core or (node.op == "prodexcept2" and core != 1) or not nonzero:
         return node
     whole = call("prod", arg, core=core)
     names = tuple(range(core))

@@ -36,7 +36,7 @@ from ..expr.facts import is_nonnegative
 from ..expr.nodes import ONE, Call, Exact, Map, Node, Product, Structure, Sum, Variable, postorder
 from ..ops.apply import call, map_
 from ..ops.registry import OPERATIONS
-from ..ops.signature import apply_call
+from ..ops.signature import apply_call, cores
 
 #: A product that would grow beyond this many factors keeps its nested products as factors.
 LARGEST_PRODUCT = 24
@@ -847,6 +847,31 @@ def call_of_transpose(node: Call) -> Node | None:
     return value if node.order == 0 else permute(value, (1, 0))
 
 
+def call_of_broadcast(node: Call) -> Node | None:
+    """A call on operands that are all repeated along a batch axis is computed once and repeated."""
+    record = OPERATIONS[node.op]
+    core = dict(node.parameters).get("core")
+    lengths = [int(core)] * len(node.args) if core is not None else [len(c) for c in cores(record.signature)[0]]
+    batch = node.args[0].order - lengths[0]
+    for axis in range(batch):
+        smaller = [without_axis(arg, axis) for arg in node.args]
+        if any(arg is None for arg in smaller):
+            continue
+        value = apply_call(record, [arg for arg in smaller if arg is not None], dict(node.parameters))
+        return broadcast(value, node.shape, [place for place in range(node.order) if place != axis])
+    return None
+
+
+def without_axis(node: Node, axis: int) -> Node | None:
+    """The node without an axis along which it is constant by construction, else None."""
+    coefficient, inner = split_coefficient(node)
+    if not isinstance(inner, Product) or any(axis in factor.labels for factor in inner.factors):
+        return None
+    out = [label for label in range(inner.order) if label != axis]
+    sizes = {label: dim for label, dim in enumerate(inner.sizes) if label != axis}
+    return scale(coefficient, product(inner.factors, out, sizes))
+
+
 def inverse_of(node: Call) -> Node | None:
     """``(X^-1)^-1 = X``, ``(c X)^-1 = X^-1 / c``, ``I^-1 = I``, ``(A B)^-1 = B^-1 A^-1``, ``Q^-1 = Q^T``."""
     arg = node.args[0]
@@ -920,6 +945,14 @@ def determinant_of(node: Call) -> Node | None:
     if isinstance(arg, Call) and arg.op == "inv":
         value = call(node.op, arg.args[0])
         return scale(-1, value) if log else power(value, -1)
+    return None
+
+
+def product_of_eigenvalues(node: Call) -> Node | None:
+    """The product of the eigenvalues is the determinant."""
+    arg = node.args[0]
+    if isinstance(arg, Call) and arg.op == "eigvals" and dict(node.parameters).get("core") == 1:
+        return call("det", arg.args[0])
     return None
 
 
@@ -1020,8 +1053,9 @@ CALL_RULES: Mapping[str, tuple[Callable[[Call], Node | None], ...]] = {
     "expm_frechet": (frechet_of_commuting,),
     "logm_frechet": (frechet_of_commuting,),
     "sylvester": (sylvester_of_commuting,),
+    "prod": (product_of_eigenvalues,),
     "det": (determinant_of,),
     "logdet": (determinant_of,),
     **dict.fromkeys(("norm", "norminf", "nuclear", "spectral"), (norm_of_scaled,)),
 }
-ANY_CALL_RULES: tuple[Callable[[Call], Node | None], ...] = (call_of_transpose,)
+ANY_CALL_RULES: tuple[Callable[[Call], Node | None], ...] = (call_of_transpose, call_of_broadcast)

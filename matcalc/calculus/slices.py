@@ -6,7 +6,7 @@ from ..expr.build import Operand, add, product
 from ..expr.dims import Dim
 from ..expr.nodes import Call, Map, Node, Product, Structure, Sum
 from ..ops.registry import OPERATIONS
-from ..ops.signature import cores
+from ..ops.signature import apply_call, cores
 
 
 def slice_axis(node: Node, axis: int, place: Dim) -> Node:
@@ -70,7 +70,8 @@ def _slice(node: Node, axis: int, place: Dim, done: dict[tuple[bytes, int], Node
             places.append(tuple(a - (a > axis) for a in axes if a != axis))
         return Map(node.op, tuple(args), tuple(places), rest)
     if isinstance(node, Call) and axis < _batch(node):
-        return Call(node.op, tuple(done[arg.digest, axis] for arg in node.args), rest, node.parameters, node.properties)
+        args = [done[arg.digest, axis] for arg in node.args]
+        return apply_call(OPERATIONS[node.op], args, dict(node.parameters))
     if isinstance(node, Product):
         operands: list[Operand] = []
         for factor in node.factors:

@@ -10,11 +10,14 @@ from collections.abc import Mapping, Sequence
 from string import ascii_lowercase, ascii_uppercase
 from types import MappingProxyType
 
+from ..calculus.simplify import without_axis
 from ..calculus.slices import slice_axis
 from ..errors import Unsupported
-from ..expr.build import add, as_number, magnitude, product, split_coefficient, swap_axes
+from ..expr.build import add, as_number, delta, magnitude, product, split_coefficient, swap_axes
 from ..expr.dims import Dim, Shape
 from ..expr.nodes import Call, Exact, Factor, Map, Node, Product, Structure, Sum, Term, Variable, derived, postorder
+from ..ops.registry import OPERATIONS
+from ..ops.signature import cores
 from ..syntax import ast
 from .cost import operator_count
 from .network import Network, read_network, reduce, structure_ast
@@ -515,14 +518,19 @@ class _Writer:
         if node.op == "norm" and core == first.order:
             return ast.Norm("F" if core == 2 else "", args[0])
         if core is not None and core < first.order:
-            if first.order != 2 or core != 1:
+            if core != 1 or node.op not in OPERATIONS or "axis" not in OPERATIONS[node.op].options:
                 raise Unsupported(f"{node.op} over the last axes of an array with {first.order} axes cannot be written")
-            if node.order == 2:
-                return call(node.op, args[0])
-            return call(node.op, args[0], axis=integer(1))
-        if any(arg.order > 2 for arg in node.args) or node.order > 2:
-            raise Unsupported(f"{node.op} of an array with more than two axes cannot be written as one expression")
-        return call(node.op, *args)
+            return call(node.op, args[0], axis=integer(first.order - 1))
+        return call(node.op, *(self.unstacked(node, k) for k in range(len(args))))
+
+    def unstacked(self, node: Call, position: int) -> ast.Ast:
+        """An operand of a call on stacks, without the stack where it is the same in all of it."""
+        arg = node.args[position]
+        stack = arg.order - len(cores(OPERATIONS[node.op].signature)[0][position])
+        small: Node | None = arg
+        for _ in range(stack):
+            small = without_axis(small, 0) if small is not None else None
+        return self.expression(small) if small is not None else self.tree(arg)
 
     # -- sums over an index, for what has no matrix form
 
@@ -570,6 +578,7 @@ def _placed(node: Node) -> tuple[tuple[tuple[Dim, Dim], ...], Node] | None:
     ranges: list[tuple[Dim, Dim]] = []
     rest: list[tuple[Node, Exact, tuple[int, ...]]] = list(node.factors)
     out: list[int] = []
+    sizes = {label: dim for label, dim in enumerate(node.sizes) if label >= node.order}
     for axis in range(node.order):
         here = [factor for factor in node.factors if axis in factor.labels]
         if len(here) != 1 or not isinstance(here[0].node, Structure):
@@ -580,11 +589,17 @@ def _placed(node: Node) -> tuple[tuple[tuple[Dim, Dim], ...], Node] | None:
             ranges.append((parameters[0] - 1, Dim.of(1)))
         elif kind == "select" and factor.labels[1] == axis and factor.labels[0] >= node.order:
             ranges.append((parameters[2], parameters[0]))
-            out.append(factor.labels[0])
+            inner = factor.labels[0]
+            if inner in out:
+                # both axes select along one label: the block is diagonal
+                twin = len(node.sizes)
+                sizes[twin] = sizes[inner]
+                rest.append((delta(sizes[inner]), 1, (inner, twin)))
+                inner = twin
+            out.append(inner)
         else:
             return None
         rest.remove(factor)
-    sizes = {label: dim for label, dim in enumerate(node.sizes) if label >= node.order}
     return tuple(ranges), product(rest, out, sizes)
 
 

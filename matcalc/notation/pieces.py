@@ -35,6 +35,8 @@ Chain = tuple[Item, ...]
 
 def single(tree: ast.Ast, symmetric: bool = False, turned: ast.Ast | None = None, rank: tuple[int, ...] = ()) -> Chain:
     """A chain of one factor."""
+    if isinstance(tree, ast.Transpose) and turned is None:
+        return (Item(tree.arg, True, symmetric, None, rank),)
     return (Item(tree, False, symmetric, turned, rank),)
 
 

@@ -267,7 +267,7 @@ def spell_number(number: Num) -> NumberSpelling:
     ('1/2', '0.001')
     """
     value = abs(number.value)
-    if value.denominator == 1 and number.text == str(value.numerator) and len(number.text) <= _LONGEST_INTEGER:
+    if len(number.text) <= _LONGEST_INTEGER and number.text.isdecimal() and value == int(number.text):
         return NumberSpelling(number.text)
     if len(number.text) < _DIGITS_AT_ONCE:
         literal = _LITERAL.fullmatch(number.text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 
-from ..expr.build import number
+from ..expr.build import broadcast, number
 from ..expr.dims import Dim, Shape
 from ..expr.nodes import Map, Node
 from ..expr.typed import SCALAR, Type, Typing
@@ -175,19 +175,56 @@ def with_default(name: str, value: Fraction) -> TypingRule:
 
 
 def by_signature(operation: Operation) -> TypingRule:
-    """The rule that a signature says: ``(n)`` takes a column or a row, ``(m,n)`` a matrix, ``()`` a scalar."""
+    """The rule that a signature says: ``(n)`` takes a column or a row, ``(m,n)`` a matrix, ``()`` a scalar.
+
+    A tensor is a stack: its axes in front of those of the signature are the same for every stacked operand.
+    """
     operands, value = cores(operation.signature)
 
     def rule(context: Typing, types: Sequence[Type], options: Options) -> tuple[Type, Make]:  # noqa: ARG001
         check_count(context, operation.name, types, len(operands))
         sizes: dict[str, Dim] = {}
+        stack: Shape = ()
+        cores_of: list[Type] = []
         for names, given in zip(operands, types, strict=True):
+            extra = len(given.shape) - len(names) if given.kind == "tensor" else 0
+            if extra > 0:
+                stack = _same_stack(context, operation.name, stack, given.shape[:extra])
+                given = kind_of(given.shape[extra:])
             match_core(context, operation.name, names, given, sizes)
+            cores_of.append(given)
         resolved = {name: context.resolve(dim) for name, dim in sizes.items()}
-        result = kind_of(value_core(value, resolved))
-        return result, lambda nodes: apply_call(operation, nodes)
+        result = kind_of(stack + value_core(value, resolved))
+
+        def make(nodes: Sequence[Node]) -> Node:
+            shape = tuple(context.resolve(dim) for dim in stack)
+            stacked = [
+                node if len(given.shape) > len(core.shape) else _stacked(node, shape, len(core.shape))
+                for node, given, core in zip(nodes, types, cores_of, strict=True)
+            ]
+            return apply_call(operation, stacked)
+
+        return result, make
 
     return rule
+
+
+def _same_stack(context: Typing, name: str, known: Shape, found: Shape) -> Shape:
+    """The axes in front of two stacked operands, unified."""
+    if known and len(known) != len(found):
+        context.fail(f"the operands of {name} are stacked along {len(known)} and {len(found)} axes")
+    for left, right in zip(known, found, strict=False):
+        context.unify(left, right)
+    return found
+
+
+def _stacked(node: Node, stack: Shape, core: int) -> Node:
+    """An operand repeated along a stack: its core axes stay last."""
+    if not stack:
+        return node
+    lead = node.order - core
+    shape = node.shape[:lead] + stack + node.shape[lead:]
+    return broadcast(node, shape, (*range(lead), *range(lead + len(stack), len(shape))))
 
 
 WANTED: Mapping[int, str] = {0: "a scalar", 1: "a vector", 2: "a matrix"}

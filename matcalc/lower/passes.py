@@ -77,6 +77,107 @@ def _untransposed(operand: Operand, definitions: Mapping[int, Statement]) -> Ope
     return origin.operands[0]
 
 
+EXPONENTIAL = {"softmax": "softmax_of", "log_softmax": "log_softmax_of", "logsumexp": "logsumexp_of"}
+"""Functions along the last axis that share the largest entry and the exponentials, and how they are called then."""
+
+
+def share_exponentials(program: Program) -> Program:
+    """Take the exponentials once for the softmax, its logarithm and the log-sum-exp of one value."""
+    uses: dict[Operand, int] = {}
+    for statement in program.statements:
+        if _exponential(statement):
+            uses[statement.operands[0]] = uses.get(statement.operands[0], 0) + 1
+    if all(count == 1 for count in uses.values()):
+        return program
+    fresh = 1 + max(statement.target for statement in program.statements)
+    shared: dict[Operand, int] = {}
+    rewritten: list[Statement] = []
+    for statement in program.statements:
+        name = _exponential(statement)
+        if not name or uses[statement.operands[0]] == 1:
+            rewritten.append(statement)
+            continue
+        (operand,) = statement.operands
+        if operand not in shared:
+            shared[operand] = fresh
+            parameters = ("exponentials", "exponentials({0})", "")
+            rewritten.append(Statement(fresh, "call", (operand,), parameters, ()))
+            fresh += 1
+        form = f"{EXPONENTIAL[name]}({{0}})"
+        rewritten.append(statement._replace(operands=(shared[operand],), parameters=(name, form, "")))
+    return program._replace(statements=tuple(rewritten))
+
+
+def _exponential(statement: Statement) -> str:
+    """The name of a function along the last axis that exponentials give, else nothing."""
+    if statement.operation != "call":
+        return ""
+    name, form, _ = statement.parameters
+    whole = form in (f"{name}({{0}})", f"{name}({{0}}, 1)")
+    return name if isinstance(name, str) and name in EXPONENTIAL and whole else ""
+
+
+def bare_conditions(program: Program) -> Program:
+    """Take truth values as they are where entries are selected or an array is multiplied by them."""
+    definitions = {statement.target: statement for statement in program.statements}
+    arguments = len(program.arguments)
+    needed: set[int] = set(result for result in program.results if isinstance(result, int))
+    masks = {target for target, statement in definitions.items() if _condition(statement)}
+    if not masks:
+        return program
+    for statement in program.statements:
+        for place, operand in enumerate(statement.operands):
+            if operand not in masks or not isinstance(operand, int):
+                continue
+            if _selects(statement) and place == 0 and statement.operands.count(operand) == 1:
+                continue
+            other = statement.operands[1 - place] if statement.operation == "multiply" else None
+            if isinstance(other, int) and other not in masks:
+                # a truth value times an array of floats is of their type
+                if other < arguments or not definitions[other].plain:
+                    continue
+            needed.add(operand)
+    fresh = 1 + max(statement.target for statement in program.statements)
+    bare: dict[int, int] = {}
+    rewritten: list[Statement] = []
+    for statement in program.statements:
+        condition = _condition(statement)
+        if condition:
+            name = statement.parameters[0]
+            parameters = (f"condition {name}", condition)
+            bare[statement.target] = fresh if statement.target in needed else statement.target
+            rewritten.append(statement._replace(target=bare[statement.target], parameters=parameters, plain=False))
+            fresh += 1
+            if statement.target in needed:
+                rewritten.append(statement)
+            continue
+        if _selects(statement) and statement.operands[0] in masks and statement.operands.count(statement.operands[0]) == 1:
+            mask = statement.operands[0]
+            assert isinstance(mask, int)
+            operands = (bare[mask], *statement.operands[1:])
+            parameters = ("where", SELECTION)
+            statement = statement._replace(operands=operands, parameters=parameters)
+        rewritten.append(statement)
+    return remove_dead_code(program._replace(statements=tuple(rewritten)))
+
+
+SELECTION = "np.where({0}, {1}, {2})"
+
+
+def _condition(statement: Statement) -> str:
+    """The comparison inside a mask, else nothing."""
+    if statement.operation != "map" or statement.plain or not statement.shape:
+        return ""
+    form = statement.parameters[1]
+    if not isinstance(form, str) or not form.startswith("mask("):
+        return ""
+    return form.removeprefix("mask(").partition(", ")[0]
+
+
+def _selects(statement: Statement) -> bool:
+    return statement.operation == "map" and statement.parameters[0] == "where" and not statement.plain
+
+
 FACTORIZED = {"inv": "inverse", "logdet": "log_determinant", "det": "determinant"}
 """Functions of a matrix that its factorization gives, and how they are called then."""
 
@@ -254,7 +355,15 @@ def _mentioned_twice(program: Program) -> set[int]:
     return found
 
 
-PIPELINE: tuple[Pass, ...] = (remove_dead_code, turn_products, share_factorizations, own_results, inline_expressions)
+PIPELINE: tuple[Pass, ...] = (
+    remove_dead_code,
+    turn_products,
+    share_factorizations,
+    share_exponentials,
+    bare_conditions,
+    own_results,
+    inline_expressions,
+)
 
 
 def optimize(program: Program, passes: tuple[Pass, ...] = PIPELINE) -> Program:

@@ -28,12 +28,28 @@ def sigmoid(x: Any) -> Any:
     """``1 / (1 + exp(-x))`` without overflow, accurate in both tails."""
     # where exp(-x) is infinite the quotient is 0, as it should be
     with np.errstate(over="ignore"):
-        return 1 / (1 + np.exp(-x))
+        value = np.exp(-x)
+    if not _in_place(value):
+        return 1 / (1 + value)
+    value += 1
+    return np.divide(1, value, out=value)
 
 
 def softplus(x: Any) -> Any:
     """``log(1 + exp(x))`` without overflow."""
-    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+    tail = np.abs(x)
+    if not _in_place(tail):
+        return np.maximum(x, 0) + np.log1p(np.exp(-tail))
+    np.negative(tail, out=tail)
+    np.exp(tail, out=tail)
+    np.log1p(tail, out=tail)
+    tail += np.maximum(x, 0)
+    return tail
+
+
+def _in_place(value: Any) -> bool:
+    """Whether a new array may hold the next result too."""
+    return type(value) is np.ndarray and value.dtype.kind == "f"
 
 
 def silu(x: Any) -> Any:
@@ -69,8 +85,10 @@ def _trailing(core: int) -> tuple[int, ...]:
     return tuple(range(-core, 0))
 
 
-def _finite(top: Array) -> Array:
+def _finite(top: Any) -> Any:
     """What is taken away before an exponential: 0 in place of an infinity."""
+    if np.isfinite(top).all():
+        return top
     return np.where(np.isfinite(top), top, 0).astype(top.dtype, copy=False)
 
 
@@ -85,14 +103,43 @@ def logsumexp(x: Any, core: int = 1) -> Any:
 
 def softmax(x: Any) -> Any:
     """Exponentials over their sum along the last axis."""
-    weights = np.exp(x - _finite(np.max(x, axis=-1, keepdims=True)))
-    return weights / np.sum(weights, axis=-1, keepdims=True)
+    return softmax_of(exponentials(x))
 
 
 def log_softmax(x: Any) -> Any:
     """The logarithm of the softmax along the last axis."""
-    shifted = x - _finite(np.max(x, axis=-1, keepdims=True))
-    return shifted - np.log(np.sum(np.exp(shifted), axis=-1, keepdims=True))
+    return log_softmax_of(exponentials(x))
+
+
+def exponentials(x: Any) -> tuple[Array, Array, Array, Array]:
+    """What the softmax, its logarithm and the log-sum-exp along the last axis share.
+
+    The largest entry, the entries less that, the exponentials of those and their sum.
+    """
+    x = np.asarray(x, dtype=floating(x))
+    top = _finite(x.max(axis=-1, keepdims=True))
+    shifted = x - top
+    weights = np.exp(shifted)
+    return top, shifted, weights, weights.sum(axis=-1, keepdims=True)
+
+
+def softmax_of(shared: tuple[Array, Array, Array, Array]) -> Array:
+    """The softmax from `exponentials`."""
+    _, _, weights, total = shared
+    return weights / total
+
+
+def log_softmax_of(shared: tuple[Array, Array, Array, Array]) -> Array:
+    """The logarithm of the softmax from `exponentials`."""
+    _, shifted, _, total = shared
+    return shifted - np.log(total)
+
+
+def logsumexp_of(shared: tuple[Array, Array, Array, Array]) -> Any:
+    """The logarithm of the sum of exponentials from `exponentials`."""
+    top, _, _, total = shared
+    with np.errstate(divide="ignore"):
+        return (np.log(total) + top)[..., 0]
 
 
 def norm(x: Any, core: int = 1) -> Any:

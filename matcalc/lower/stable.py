@@ -461,7 +461,14 @@ def _away_from_zero(node: Node) -> bool:
 
 
 def _hoisted(roots: Sequence[Node]) -> tuple[Node, ...]:
-    """Scalar factors taken out of sums whose terms all have them, and out of nested products."""
+    """Scalar factors taken out of sums whose terms all have them, and out of nested products.
+
+    A sum that several nodes use is multiplied once, where it is.
+    """
+    uses: dict[bytes, int] = {}
+    for node in postorder(*roots):
+        for child in node.children:
+            uses[child.digest] = uses.get(child.digest, 0) + 1
     parts: dict[bytes, tuple[tuple[tuple[Node, Exact], ...], Node]] = {}
     whole: dict[bytes, Node] = {}
 
@@ -480,6 +487,8 @@ def _hoisted(roots: Sequence[Node]) -> tuple[Node, ...]:
             parts[node.digest] = _hoisted_product(node, parts, put_together)
         elif isinstance(node, Sum) and node.order:
             parts[node.digest] = _hoisted_sum(node, parts, put_together)
+            if uses.get(node.digest, 0) > 1 and parts[node.digest][0]:
+                parts[node.digest] = (), put_together(node)
         else:
             children = [put_together(child) for child in node.children]
             same = all(new is old for new, old in zip(children, node.children, strict=True))

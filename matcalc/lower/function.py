@@ -21,8 +21,9 @@ from ..expr.dims import Dim, Shape, shape_text
 from ..expr.nodes import Node
 from ..syntax.greek import as_keyword, spell, spell_keyword
 from . import Declared, lower_program
-from .program import Argument, Program, Size, bind_sizes
-from .source import function_source, module_source, program_names, user_names
+from .order import Leaf, Path, contraction_path, path_cost
+from .program import Argument, Choice, Program, Size, bind_sizes
+from .source import Source, function_source, module_source, program_names, user_names
 
 Array = NDArray[Any]
 
@@ -33,7 +34,19 @@ BUILTINS: Mapping[str, Any] = MappingProxyType({"float": float, "min": min})
 FAST = (np.dtype(np.float64), np.dtype(np.float32))
 """Types in which arrays are taken as they are."""
 
+SIGNATURES = 8
+"""How many sets of shapes are remembered."""
+
+ORDERS = 32
+"""For how many magnitudes of the sizes the order of products is remembered."""
+
+WORTHWHILE = 1.5
+LEAST_GAIN = 2000.0
+"""The order of products is chosen anew where the default one takes so many times as long, and so many nanoseconds
+longer."""
+
 SYMMETRIC = frozenset({"symmetric", "spd", "psd"})
+TRIANGULAR = frozenset({"lower", "upper", "diagonal"})
 
 
 class ArgumentSpec(NamedTuple):
@@ -44,12 +57,29 @@ class ArgumentSpec(NamedTuple):
     properties: frozenset[str] = frozenset()
 
 
-class _Bound(NamedTuple):
-    """What a set of array shapes means: the named sizes and the shapes of the results (-1 where not known)."""
+class _Code(NamedTuple):
+    """A function that was made from a text, and the sizes that it takes by name: parameter and name of the size."""
 
-    shapes: tuple[tuple[int, ...], ...]
+    function: Callable[..., Any]
+    parameters: tuple[tuple[str, str], ...]
+
+
+class _Bound(NamedTuple):
+    """What a set of array shapes means: the named sizes, the shapes of the results (-1 where not known), the function
+    for these sizes and what it takes beside the arrays."""
+
     sizes: Mapping[str, int]
     results: tuple[tuple[int, ...], ...]
+    function: Callable[..., Any]
+    passed: Mapping[str, int]
+
+
+class Recipe(NamedTuple):
+    """What a program was made from, so that it can be made again for other sizes."""
+
+    outputs: tuple[Node, ...]
+    arguments: tuple[Declared, ...]
+    sizes: Mapping[str, int]
 
 
 def compile_function(
@@ -88,7 +118,10 @@ def compile_function(
         if variable.name not in known:
             raise UnknownNameError(f"the variable {variable.name} is not among the arguments")
     program = lower_program(nodes, arguments, sizes)
-    return compiled(program, tuple(node.shape for node in nodes), single=isinstance(outputs, Node), check=check)
+    function = compiled(program, tuple(node.shape for node in nodes), single=isinstance(outputs, Node), check=check)
+    if program.choices:
+        function.recipe = Recipe(nodes, tuple(arguments), dict(sizes or {}))
+    return function
 
 
 def compiled(program: Program, shapes: Sequence[Shape], *, single: bool, check: bool = True) -> Compiled:
@@ -100,11 +133,8 @@ def compiled(program: Program, shapes: Sequence[Shape], *, single: bool, check: 
     single: whether the function returns its one result instead of a tuple.
     """
     names = user_names(program)
-    text = function_source(program, program_names(program))
-    code_names = program_names(program)
-    unbound = [size.name for size in program.sizes if size.argument == -1]
-    passed = {name: names.sizes[name] for name in unbound}
-    parameters = {name: code_names.sizes[name] for name in unbound if _takes(text.text, code_names.sizes[name])}
+    text, parameters = _runnable(program)
+    passed = {size.name: names.sizes[size.name] for size in program.sizes if size.argument == -1}
     return Compiled(
         text=text.text,
         required=text.required,
@@ -115,9 +145,18 @@ def compiled(program: Program, shapes: Sequence[Shape], *, single: bool, check: 
         parameters=parameters,
         nonzero=program.nonzero,
         fits=program.fits,
+        choices=program.choices,
         single=single,
         check=check,
     )
+
+
+def _runnable(program: Program) -> tuple[Source, dict[str, str]]:
+    """The text to run, and the parameter of every size that it takes by name."""
+    names = program_names(program)
+    text = function_source(program, names)
+    unbound = [size.name for size in program.sizes if size.argument == -1]
+    return text, {name: names.sizes[name] for name in unbound if _takes(text.text, names.sizes[name])}
 
 
 def _takes(text: str, name: str) -> bool:
@@ -135,8 +174,9 @@ class Compiled:
     """
 
     __slots__ = (
-        "__weakref__", "_bound", "_checked", "_fields", "_function", "_names", "_sizes", "arguments", "check", "fits",
-        "nonzero", "parameters", "passed", "required", "result_shapes", "single", "source", "text",
+        "__weakref__", "_bounds", "_checked", "_fields", "_function", "_names", "_orders", "_sizes", "arguments",
+        "check", "choices", "fits", "nonzero", "parameters", "passed", "recipe", "required", "result_shapes", "single",
+        "source", "text",
     )  # fmt: skip
 
     def __init__(
@@ -151,13 +191,15 @@ class Compiled:
         parameters: Mapping[str, str],
         nonzero: Sequence[Dim],
         fits: Sequence[tuple[Dim, Dim]],
+        choices: Sequence[Choice],
         single: bool,
         check: bool,
     ) -> None:
         self._fields: dict[str, Any] = {
             "text": text, "required": tuple(required), "source": source, "arguments": tuple(arguments),
             "shapes": tuple(shapes), "passed": dict(passed), "parameters": dict(parameters),
-            "nonzero": tuple(nonzero), "fits": tuple(fits), "single": single, "check": check,
+            "nonzero": tuple(nonzero), "fits": tuple(fits), "choices": tuple(choices), "single": single,
+            "check": check,
         }  # fmt: skip
         self.text = text
         self.required = tuple(required)
@@ -168,16 +210,21 @@ class Compiled:
         self.parameters = dict(parameters)
         self.nonzero = tuple(nonzero)
         self.fits = tuple(fits)
+        self.choices = tuple(choices)
         self.single = single
         self.check = check
+        self.recipe: Recipe | None = None
+        """How to make the function again for other sizes; it does not travel with copies."""
         names = dict.fromkeys(name for argument in self.arguments for dim in argument.shape for name in dim.names)
         names.update(dict.fromkeys(name for shape in self.result_shapes for dim in shape for name in dim.names))
         names.update(dict.fromkeys(self.passed))
         self._sizes = bind_sizes(names, self.arguments)
         self._names = tuple(argument.name for argument in self.arguments)
         self._checked = [k for k, argument in enumerate(self.arguments) if check and argument.properties]
-        self._bound: _Bound | None = None
-        self._function = self._load()
+        # dictionaries are replaced, never changed, so that threads need no lock
+        self._bounds: dict[tuple[Any, ...], _Bound] = {}
+        self._orders: dict[tuple[int, ...], _Code] = {}
+        self._function = self._load(self.text, self.required)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (self._fields,)
@@ -190,14 +237,14 @@ class Compiled:
         """The shape of every argument, by name."""
         return {argument.name: argument.shape for argument in self.arguments}
 
-    def _load(self) -> Callable[..., Any]:
-        """Run the generated definition; the text has no name in it that was not made here."""
-        mark = blake2b(self.text.encode(), digest_size=6).hexdigest()
+    def _load(self, text: str, required: Sequence[str]) -> Callable[..., Any]:
+        """Run a generated definition; the text has no name in it that was not made here."""
+        mark = blake2b(text.encode(), digest_size=6).hexdigest()
         filename = f"<matcalc-{mark}-{id(self):x}>"
-        namespace: dict[str, Any] = {"__builtins__": {"__import__": _import_numpy}, **_namespace(self.required)}
-        exec(compile(self.text, filename, "exec"), namespace)  # noqa: S102
-        lines = [f"{line}\n" for line in self.text.split("\n")]
-        linecache.cache[filename] = (len(self.text), None, lines, filename)
+        namespace: dict[str, Any] = {"__builtins__": {"__import__": _import_numpy}, **_namespace(required)}
+        exec(compile(text, filename, "exec"), namespace)  # noqa: S102
+        lines = [f"{line}\n" for line in text.split("\n")]
+        linecache.cache[filename] = (len(text), None, lines, filename)
         weakref.finalize(self, linecache.cache.pop, filename, None).atexit = False
         function: Callable[..., Any] = namespace["f"]
         return function
@@ -212,28 +259,26 @@ class Compiled:
         ShapeError: shapes do not fit the declared ones or each other.
         DomainError: a value that is not real, or lacks a declared property, or at which the result is not defined.
         """
-        values, given_sizes = self._given(arrays)
-        dtype, data = _converted(self.arguments, values)
-        bound = self._bound
-        shapes = tuple([array.shape for array in data])
-        if bound is None or bound.shapes != shapes or given_sizes:
-            bound = self._bind(shapes, given_sizes)
-            self._bound = bound
+        values, given = self._given(arrays)
+        dtype, data = _working(values) or _converted(self.arguments, values)
+        signature = tuple([array.shape for array in data])
+        if given:
+            signature = (*signature, tuple(given.items()))
+        bound = self._bounds.get(signature) or self._bind(signature, [array.shape for array in data], given)
         for position in self._checked:
             _check_properties(self.arguments[position], data[position])
-        operands = [array if array.ndim else array[()] for array in data]
-        passed = {code: bound.sizes[name] for name, code in self.parameters.items()} if self.parameters else {}
         try:
             with np.errstate(all="ignore"):
-                results = self._function(*operands, **passed)
+                results = bound.function(*data, **bound.passed)
         except MatcalcError:
             raise
         except (ArithmeticError, ValueError, IndexError, TypeError) as error:
             results = self._recovered(error, data, dtype, bound)
-        if len(self.result_shapes) == 1:
-            result = _finished(results, bound.results[0], dtype)
+        shapes = bound.results
+        if len(shapes) == 1:
+            result = _finished(results, shapes[0], dtype)
             return result if self.single else (result,)
-        return tuple([_finished(result, shape, dtype) for result, shape in zip(results, bound.results, strict=True)])
+        return tuple([_finished(result, shape, dtype) for result, shape in zip(results, shapes, strict=True)])
 
     # --- arguments --------------------------------------------------------------------------------
 
@@ -269,8 +314,10 @@ class Compiled:
             sizes[size] = int(value)
         return [spelled[name] for name in canonical], sizes
 
-    def _bind(self, shapes: tuple[tuple[int, ...], ...], given: Mapping[str, int]) -> _Bound:
-        """Find the named sizes from the shapes, and check that every shape is the declared one."""
+    def _bind(
+        self, signature: tuple[Any, ...], shapes: Sequence[tuple[int, ...]], given: Mapping[str, int]
+    ) -> _Bound:
+        """Find the named sizes from the shapes, check that every shape is the declared one, and remember it."""
         for argument, shape in zip(self.arguments, shapes, strict=True):
             if len(shape) != len(argument.shape):
                 raise _order_error(argument, shape)
@@ -310,7 +357,35 @@ class Compiled:
             )
             for shape in self.result_shapes
         )
-        return _Bound(shapes, sizes, results)
+        code = self._code_for(sizes)
+        bound = _Bound(sizes, results, code.function, {parameter: sizes[name] for parameter, name in code.parameters})
+        recent = list(self._bounds.items())[1 - SIGNATURES :]
+        self._bounds = {**dict(recent), signature: bound}
+        return bound
+
+    def _code_for(self, sizes: Mapping[str, int]) -> _Code:
+        """The function in the best order of products for some sizes; the default one where that is hardly worse."""
+        default = _Code(self._function, tuple((parameter, name) for name, parameter in self.parameters.items()))
+        if self.recipe is None or any(name not in sizes for choice in self.choices for name in _names_of(choice)):
+            return default
+        # sizes that are close have the same best order
+        scale = tuple(sizes[name].bit_length() for name in sorted(sizes))
+        known = self._orders.get(scale)
+        if known is not None:
+            return known
+        code = default
+        taken = possible = 0.0
+        for choice in self.choices:
+            before, best, _ = _compared(choice, sizes)
+            taken, possible = taken + before, possible + best
+        if taken > WORTHWHILE * possible and taken - possible > LEAST_GAIN:
+            program = lower_program(self.recipe.outputs, self.recipe.arguments, {**self.recipe.sizes, **sizes})
+            text, parameters = _runnable(program)
+            function = self._load(text.text, text.required)
+            code = _Code(function, tuple((parameter, name) for name, parameter in parameters.items()))
+        recent = list(self._orders.items())[1 - ORDERS :]
+        self._orders = {**dict(recent), scale: code}
+        return code
 
     def _solved(self, size: Size, length: int, sizes: Mapping[str, int]) -> int:
         """The value of a name for which a dimension has a length."""
@@ -339,7 +414,7 @@ class Compiled:
         axis: int,
         length: int,
         expected: int,
-        shapes: tuple[tuple[int, ...], ...],
+        shapes: Sequence[tuple[int, ...]],
         origin: Mapping[str, Size],
     ) -> ShapeError:
         argument = self.arguments[position]
@@ -394,6 +469,19 @@ def _rebuild(fields: Mapping[str, Any]) -> Compiled:
     return Compiled(**fields)
 
 
+def _names_of(choice: Choice) -> list[str]:
+    return [name for _, dim in choice.dims for name in dim.names]
+
+
+def _compared(choice: Choice, sizes: Mapping[str, int]) -> tuple[float, float, Path]:
+    """The time that a product takes in the default order and in the best one for some sizes, and that order."""
+    lengths = {label: dim.evaluate(sizes) for label, dim in choice.dims}
+    leaves = [Leaf(frozenset(labels), kind, last) for labels, kind, last in choice.leaves]
+    output = frozenset(choice.output)
+    best = contraction_path(leaves, output, lengths)
+    return path_cost(leaves, choice.path, output, lengths), path_cost(leaves, best, output, lengths), best
+
+
 def _import_numpy(name: str, *arguments: Any) -> Any:
     """What NumPy's own methods import on their first use; nothing else may be imported from generated text."""
     if name.partition(".")[0] != "numpy":
@@ -424,7 +512,7 @@ def _at(dim: Dim, name: str, value: int) -> int:
     return int(sum(coefficient for _, coefficient in total.terms) // 1)
 
 
-def _length(shapes: tuple[tuple[int, ...], ...], size: Size) -> int:
+def _length(shapes: Sequence[tuple[int, ...]], size: Size) -> int:
     return shapes[size.argument][size.axis]
 
 
@@ -455,11 +543,32 @@ def _order_error(argument: Argument, shape: tuple[int, ...]) -> ShapeError:
     return ShapeError(f"{name} has shape {shape}, but {wanted} is expected", hint=hint)
 
 
-def _converted(arguments: Sequence[Argument], values: Sequence[Any]) -> tuple[np.dtype[Any], list[Array]]:
+def _working(values: Sequence[Any]) -> tuple[np.dtype[Any], list[Any]] | None:
+    """The values and their type where they are plain arrays of one type and numbers, as they are; else None."""
+    common: np.dtype[Any] | None = None
+    data: list[Any] = []
+    weak = False
+    for value in values:
+        kind = type(value)
+        if kind is np.ndarray:
+            dtype = value.dtype
+            if dtype is not common:
+                if common is not None or dtype not in FAST:
+                    return None
+                common = dtype
+            data.append(value if value.ndim else value[()])
+        elif kind is float:
+            weak = True
+            data.append(np.float64(value))
+        else:
+            return None
+    if common is None or common is FAST[0]:
+        return FAST[0], data
+    return None if weak else (common, data)
+
+
+def _converted(arguments: Sequence[Argument], values: Sequence[Any]) -> tuple[np.dtype[Any], list[Any]]:
     """The arrays in the working type, which is the common one of all floating-point data."""
-    alike = _common_type(values)
-    if alike is not None:
-        return alike, list(values)
     arrays: list[Array] = []
     types: list[np.dtype[Any]] = []
     weak: list[bool] = []
@@ -489,21 +598,8 @@ def _converted(arguments: Sequence[Argument], values: Sequence[Any]) -> tuple[np
         dtype = np.dtype(np.float32)
     if not dtype.isnative:
         dtype = dtype.newbyteorder("=")
-    return dtype, [array if array.dtype is dtype else array.astype(dtype, copy=False) for array in arrays]
-
-
-def _common_type(values: Sequence[Any]) -> np.dtype[Any] | None:
-    """The one type of plain arrays that need no conversion, else None."""
-    common: np.dtype[Any] | None = None
-    for value in values:
-        if type(value) is not np.ndarray:
-            return None
-        dtype = value.dtype
-        if dtype is not common:
-            if common is not None or dtype not in FAST:
-                return None
-            common = dtype
-    return common
+    arrays = [array if array.dtype is dtype else array.astype(dtype, copy=False) for array in arrays]
+    return dtype, [array if array.ndim else array[()] for array in arrays]
 
 
 def _as_float(argument: Argument, value: float) -> float:
@@ -526,29 +622,44 @@ def _as_array(argument: Argument, value: Any) -> Array:
     return array
 
 
-def _check_properties(argument: Argument, array: Array) -> None:
-    """Refuse data that lack a declared property, for the answer would be wrong without a sign."""
+def _check_properties(argument: Argument, array: Any) -> None:
+    """Refuse data that lack a declared property, for the answer would be wrong without a sign.
+
+    Of a triangular or diagonal matrix that is positive, the diagonal is: a factor of Cholesky's kind.
+    """
     name, properties = argument.name, argument.properties
-    if array.ndim == 2 and array.shape[0] == array.shape[1] and array.size:
-        bound = _tolerance(array)
-        if properties & SYMMETRIC and np.any(np.abs(array - array.T) > bound):
+    if not array.size:
+        return
+    square = array.ndim == 2 and array.shape[0] == array.shape[1]
+    if square:
+        if properties & SYMMETRIC and not _equal(array, array.T, array):
             raise DomainError(f"{name} was declared {_first(properties & SYMMETRIC)} but is not symmetric",
                               hint=f"pass ({name} + {name}.T) / 2, or compile with check=False")
-        if "skew" in properties and np.any(np.abs(array + array.T) > bound):
+        if "skew" in properties and not _equal(array, -array.T, array):
             raise DomainError(f"{name} was declared skew but {name}.T is not -{name}")
-        if properties & {"lower", "diagonal"} and np.any(np.abs(np.triu(array, 1)) > bound):
+        if properties & {"lower", "diagonal"} and not _equal(np.triu(array, 1), 0, array):
             raise DomainError(f"{name} was declared {_first(properties & {'lower', 'diagonal'})} "
                               "but has entries above the diagonal")
-        if properties & {"upper", "diagonal"} and np.any(np.abs(np.tril(array, -1)) > bound):
+        if properties & {"upper", "diagonal"} and not _equal(np.tril(array, -1), 0, array):
             raise DomainError(f"{name} was declared {_first(properties & {'upper', 'diagonal'})} "
                               "but has entries below the diagonal")
-    inside = np.diagonal(array) if properties & {"lower", "upper", "diagonal"} and array.ndim == 2 else array
-    if "positive" in properties and (np.any(inside <= 0) or np.any(array < 0)):
-        raise DomainError(f"{name} was declared positive but has entries that are not")
-    if "nonnegative" in properties and np.any(array < 0):
-        raise DomainError(f"{name} was declared nonnegative but has negative entries")
-    if "integer" in properties and np.any(array != np.floor(array)):
+    triangular = _first(properties & TRIANGULAR) if square and properties & TRIANGULAR else ""
+    inside = np.diagonal(array) if triangular else array
+    for sign, bad in (("positive", np.less_equal), ("nonnegative", np.less)):
+        if sign in properties and bad(inside, 0).any():
+            place = " on the diagonal" if triangular else ""
+            wrong = "that are not" if sign == "positive" else "that are negative"
+            hint = f"{sign} means the diagonal of a matrix that is {triangular}" if triangular else None
+            raise DomainError(f"{name} was declared {sign} but has entries{place} {wrong}", hint=hint)
+    if "integer" in properties and (array != np.floor(array)).any():
         raise DomainError(f"{name} was declared integer but has entries that are not whole numbers")
+
+
+def _equal(left: Any, right: Any, array: Array) -> bool:
+    """Whether two arrays are equal up to rounding; NaN is left to the computation."""
+    if (left == right).all():
+        return True
+    return not (np.abs(left - right) > _tolerance(array)).any()
 
 
 def _tolerance(array: Array) -> float:
@@ -563,6 +674,8 @@ def _first(properties: frozenset[str]) -> str:
 
 def _finished(result: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
     """A result in the working type; numbers are NumPy scalars."""
+    if type(result) is np.ndarray and result.dtype is dtype and result.shape == shape and shape:
+        return result
     if not shape:
         return dtype.type(result)
     array = np.asarray(result)

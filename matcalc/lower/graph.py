@@ -29,7 +29,7 @@ from .entrywise import (
     total,
 )
 from .order import Leaf, Path, contraction_path, volume
-from .program import Argument, Builder, Literal, Operand, Program, bind_sizes, dims_of, size_values
+from .program import Argument, Builder, Choice, Literal, Operand, Program, bind_sizes, dims_of, size_values
 from .structures import Network, Piece, entries, finished, resolve
 
 NUMBERS = {"pi": math.pi, "e": math.e, "inf": math.inf}
@@ -64,6 +64,7 @@ def lower(
         results=results,
         nonzero=tuple(builder.nonzero),
         fits=tuple(lowering.fits),
+        choices=tuple(lowering.choices),
     )
 
 
@@ -77,6 +78,7 @@ class _Lowering:
         self.roots = {node.digest for node in outputs}
         self.uses: dict[bytes, int] = {node.digest: 1 for node in outputs}
         self.fits: dict[tuple[Dim, Dim], None] = {}
+        self.choices: dict[Choice, None] = {}
         self.absorbed: set[bytes] = set()
         self._flat: dict[bytes, Flat] = {}
         self._diagonals: dict[bytes, Node | None] = {}
@@ -412,9 +414,12 @@ class _Lowering:
             return finished(builder, network, scaled.alone())
         lengths = {label: dim.evaluate(self.sizes) for label, dim in network.sizes.items()}
         outputs = frozenset(network.out)
-        path = contraction_path(
-            [Leaf(frozenset(term.labels), term.kind, term.labels[-1]) for term in terms], outputs, lengths
-        )
+        leaves = [Leaf(frozenset(term.labels), term.kind, term.labels[-1]) for term in terms]
+        path = contraction_path(leaves, outputs, lengths)
+        if len(leaves) > 2:
+            described = tuple((tuple(sorted(leaf.labels)), leaf.kind, leaf.last) for leaf in leaves)
+            dims = tuple(sorted(network.sizes.items()))
+            self.choices[Choice(described, tuple(sorted(outputs)), dims, tuple(path))] = None
         place = _smallest_operand(terms, path, outputs, lengths)
         result = contract(builder, terms, path, network.out, place, scaled)
         return finished(builder, network, result)

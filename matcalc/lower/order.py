@@ -88,6 +88,21 @@ def step_cost(left: Leaf, right: Leaf, result: frozenset[int], sizes: Mapping[in
     return cost
 
 
+def path_cost(
+    leaves: Sequence[Leaf], path: Sequence[tuple[int, int]], output: frozenset[int], sizes: Mapping[int, int]
+) -> float:
+    """The estimated time of contracting along a path, in nanoseconds."""
+    operands = dict(enumerate(leaves))
+    total = 0.0
+    for number, (left, right) in enumerate(path, len(leaves)):
+        one, other = operands.pop(left), operands.pop(right)
+        needed = output.union(*(leaf.labels for leaf in operands.values()))
+        result = (one.labels | other.labels) & needed
+        total += step_cost(one, other, result, sizes)
+        operands[number] = Leaf(result)
+    return total
+
+
 def _exhaustive(leaves: Sequence[Leaf], output: frozenset[int], sizes: Mapping[int, int]) -> Path:
     """Dynamic programming over the subsets of factors."""
     count = len(leaves)

@@ -61,11 +61,25 @@ class Size(NamedTuple):
     smaller: tuple[Dim, ...] = ()
 
 
+class Choice(NamedTuple):
+    """A product of three or more factors, and the order that was chosen for it.
+
+    ``leaves`` are the labels, the kind and the last label of each factor; ``output`` the labels of the result;
+    ``dims`` the size of each label; ``path`` the pairs in the order in which they are contracted.
+    """
+
+    leaves: tuple[tuple[tuple[int, ...], str, int | None], ...]
+    output: tuple[int, ...]
+    dims: tuple[tuple[int, Dim], ...]
+    path: tuple[tuple[int, int], ...]
+
+
 class Program(NamedTuple):
     """A function: arguments, how sizes are found, statements in order, and the results.
 
     ``inlined`` are the values that are written where they are used instead of getting a name; ``nonzero`` the sizes
-    that are divided by; ``fits`` pairs of sizes of which the first must not exceed the second.
+    that are divided by; ``fits`` pairs of sizes of which the first must not exceed the second; ``choices`` the orders
+    that were chosen for representative sizes.
     """
 
     arguments: tuple[Argument, ...]
@@ -75,6 +89,7 @@ class Program(NamedTuple):
     inlined: frozenset[int] = frozenset()
     nonzero: tuple[Dim, ...] = ()
     fits: tuple[tuple[Dim, Dim], ...] = ()
+    choices: tuple[Choice, ...] = ()
 
 
 PLAIN = frozenset({"add", "subtract", "multiply", "divide", "negate", "power", "sqrt", "square", "map"})

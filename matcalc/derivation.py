@@ -28,6 +28,16 @@ if TYPE_CHECKING:
     from .functions import Function
     from .verify import CheckReport
 
+# What a property of the variable makes of the space in which the derivative is taken.
+SPACES = {
+    "symmetric": "symmetric",
+    "spd": "symmetric",
+    "psd": "symmetric",
+    "skew": "skew-symmetric",
+    "diagonal": "diagonal",
+    "lower": "lower triangular",
+    "upper": "upper triangular",
+}
 USUAL_UNKNOWNS = ("x", "X", "w", "W", "theta", "beta")
 
 
@@ -121,6 +131,8 @@ class Derivative:
         self.raw = raw
         self.node = simplify(arranged.node)[0] if arranged.node is not raw else raw
         self._row = arranged.row
+        found = {SPACES[name] for variable in wanted for name in variable.properties if name in SPACES}
+        notes = (*notes, *(f"the derivative is taken within {space} matrices" for space in sorted(found)))
         self.warnings = tuple(warnings)
         self.notes = (*expr.notes, *notes, *warnings)
 

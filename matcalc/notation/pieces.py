@@ -167,7 +167,8 @@ def in_front(scalar: ast.Ast, tree: ast.Ast) -> ast.Ast:
             break
         spine.append(tree)
         tree = tree.left
-    result = times(scalar, tree)
+    divides = bool(spine) and spine[-1].op in ("/", "./")
+    result = scalar if divides and isinstance(tree, ast.Num) and tree.value == 1 else times(scalar, tree)
     for node in reversed(spine):
         result = ast.Binary(node.op, result, node.right, node.juxtaposed)
     return result

@@ -152,9 +152,7 @@ def _product(shape: Shape) -> Dim:
     return size
 
 
-def _multiply(
-    builder: Builder, left: Tensor, right: Tensor, keep: frozenset[int], preferred: Sequence[int]
-) -> Tensor:
+def _multiply(builder: Builder, left: Tensor, right: Tensor, keep: frozenset[int], preferred: Sequence[int]) -> Tensor:
     shared = [label for label in left.labels if label in right.labels]
     summed = [label for label in shared if label not in keep]
     if not summed:

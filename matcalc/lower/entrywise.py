@@ -264,9 +264,7 @@ def settle(builder: Builder, tensor: Tensor, keep: frozenset[int]) -> Tensor:
         if len(tensor.labels) == 2 and label not in keep:
             return Tensor(builder.emit("trace", (tensor.value,), ()))
         tensor = Tensor(
-            builder.emit(
-                "diagonal", (tensor.value,), (*(shape[axis] for axis in rest), shape[first]), (first, second)
-            ),
+            builder.emit("diagonal", (tensor.value,), (*(shape[axis] for axis in rest), shape[first]), (first, second)),
             (*(tensor.labels[axis] for axis in rest), label),
         )
     return total(builder, tensor, frozenset(tensor.labels) - keep)

@@ -196,9 +196,9 @@ class Compiled:
     """
 
     __slots__ = (
-        "__weakref__", "_bounds", "_checked", "_fields", "_function", "_names", "_orders", "_quiet", "_sizes", "arguments",
-        "check", "choices", "fits", "nonzero", "parameters", "passed", "recipe", "required", "result_shapes", "single",
-        "source", "text",
+        "__weakref__", "_bounds", "_checked", "_fields", "_function", "_names", "_orders", "_quiet", "_sizes",
+        "arguments", "check", "choices", "fits", "nonzero", "parameters", "passed", "recipe", "required",
+        "result_shapes", "single", "source", "text",
     )  # fmt: skip
 
     def __init__(
@@ -338,9 +338,7 @@ class Compiled:
             sizes[size] = int(value)
         return [spelled[name] for name in canonical], sizes
 
-    def _bind(
-        self, signature: tuple[Any, ...], shapes: Sequence[tuple[int, ...]], given: Mapping[str, int]
-    ) -> _Bound:
+    def _bind(self, signature: tuple[Any, ...], shapes: Sequence[tuple[int, ...]], given: Mapping[str, int]) -> _Bound:
         """Find the named sizes from the shapes, check that every shape is the declared one, and remember it."""
         for argument, shape in zip(self.arguments, shapes, strict=True):
             if len(shape) != len(argument.shape):
@@ -427,9 +425,7 @@ class Compiled:
                 high = middle
         if _at(known, size.name, low) != length:
             argument = self.arguments[size.argument]
-            raise ShapeError(
-                f"{_measure(argument, size.axis, length)}, which is not {size.dim} for any {size.name}"
-            )
+            raise ShapeError(f"{_measure(argument, size.axis, length)}, which is not {size.dim} for any {size.name}")
         return low
 
     def _mismatch(
@@ -657,16 +653,20 @@ def _check_properties(argument: Argument, array: Any) -> None:
     square = array.ndim == 2 and array.shape[0] == array.shape[1]
     if square:
         if properties & SYMMETRIC and not _equal(array, array.T, array):
-            raise DomainError(f"{name} was declared {_first(properties & SYMMETRIC)} but is not symmetric",
-                              hint=f"pass ({name} + {name}.T) / 2")
+            raise DomainError(
+                f"{name} was declared {_first(properties & SYMMETRIC)} but is not symmetric",
+                hint=f"pass ({name} + {name}.T) / 2",
+            )
         if "skew" in properties and not _equal(array, -array.T, array):
             raise DomainError(f"{name} was declared skew but {name}.T is not -{name}")
         if properties & {"lower", "diagonal"} and not _equal(np.triu(array, 1), 0, array):
-            raise DomainError(f"{name} was declared {_first(properties & {'lower', 'diagonal'})} "
-                              "but has entries above the diagonal")
+            raise DomainError(
+                f"{name} was declared {_first(properties & {'lower', 'diagonal'})} but has entries above the diagonal"
+            )
         if properties & {"upper", "diagonal"} and not _equal(np.tril(array, -1), 0, array):
-            raise DomainError(f"{name} was declared {_first(properties & {'upper', 'diagonal'})} "
-                              "but has entries below the diagonal")
+            raise DomainError(
+                f"{name} was declared {_first(properties & {'upper', 'diagonal'})} but has entries below the diagonal"
+            )
     triangular = _first(properties & TRIANGULAR) if square and properties & TRIANGULAR else ""
     inside = np.diagonal(array) if triangular else array
     for sign, bad in (("positive", np.less_equal), ("nonnegative", np.less)):

@@ -121,7 +121,7 @@ def bare_conditions(program: Program) -> Program:
     """Take truth values as they are where entries are selected or an array is multiplied by them."""
     definitions = {statement.target: statement for statement in program.statements}
     arguments = len(program.arguments)
-    needed: set[int] = set(result for result in program.results if isinstance(result, int))
+    needed = {result for result in program.results if isinstance(result, int)}
     masks = {target for target, statement in definitions.items() if _condition(statement)}
     if not masks:
         return program
@@ -132,10 +132,9 @@ def bare_conditions(program: Program) -> Program:
             if _selects(statement) and place == 0 and statement.operands.count(operand) == 1:
                 continue
             other = statement.operands[1 - place] if statement.operation == "multiply" else None
-            if isinstance(other, int) and other not in masks:
-                # a truth value times an array of floats is of their type
-                if other < arguments or not definitions[other].plain:
-                    continue
+            # a truth value times an array of floats is of their type
+            if isinstance(other, int) and other not in masks and (other < arguments or not definitions[other].plain):
+                continue
             needed.add(operand)
     fresh = 1 + max(statement.target for statement in program.statements)
     bare: dict[int, int] = {}
@@ -151,9 +150,8 @@ def bare_conditions(program: Program) -> Program:
             if statement.target in needed:
                 rewritten.append(statement)
             continue
-        if _selects(statement) and statement.operands[0] in masks and statement.operands.count(statement.operands[0]) == 1:
-            mask = statement.operands[0]
-            assert isinstance(mask, int)
+        mask = statement.operands[0] if _selects(statement) else None
+        if isinstance(mask, int) and mask in masks and statement.operands.count(mask) == 1:
             operands = (bare[mask], *statement.operands[1:])
             parameters = ("where", SELECTION)
             statement = statement._replace(operands=operands, parameters=parameters)

@@ -624,4 +624,3 @@ _WRITERS: Mapping[str, Write] = {
     "embed_diagonal": _embed_diagonal,
     "add_diagonal": _function("add_diagonal"),
 }
-

@@ -456,4 +456,3 @@ def _finish_merge(builder: Builder, tensor: Tensor, step: Finish) -> Tensor:
         return tensor
     tensor = carry(builder, carry(builder, tensor, row, m), column, n)
     return _joined(builder, tensor, row, column, long)
-

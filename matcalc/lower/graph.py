@@ -531,6 +531,12 @@ class _Scale:
         return Tensor(binary(self.builder, "divide", top, self._multiplied(self.below)))
 
     def __call__(self, tensor: Tensor) -> Tensor:
+        scaled = self._scaled(tensor)
+        if tensor.value in self.builder.symmetric:
+            self.builder.symmetric.add(scaled.value)
+        return scaled
+
+    def _scaled(self, tensor: Tensor) -> Tensor:
         shape = self.builder.shape(tensor.value)
         if not self.above and self.coefficient in (1, -1):
             if self.below:

@@ -120,7 +120,6 @@ def _exponential(statement: Statement) -> str:
 def bare_conditions(program: Program) -> Program:
     """Take truth values as they are where entries are selected or an array is multiplied by them."""
     definitions = {statement.target: statement for statement in program.statements}
-    arguments = len(program.arguments)
     needed = {result for result in program.results if isinstance(result, int)}
     masks = {target for target, statement in definitions.items() if _condition(statement)}
     if not masks:
@@ -129,11 +128,11 @@ def bare_conditions(program: Program) -> Program:
         for place, operand in enumerate(statement.operands):
             if operand not in masks or not isinstance(operand, int):
                 continue
-            if _selects(statement) and place == 0 and statement.operands.count(operand) == 1:
+            if place == 0 and _selecting(statement) == operand:
                 continue
             other = statement.operands[1 - place] if statement.operation == "multiply" else None
             # a truth value times an array of floats is of their type
-            if isinstance(other, int) and other not in masks and (other < arguments or not definitions[other].plain):
+            if isinstance(other, int) and other not in masks and not _is_plain(other, definitions):
                 continue
             needed.add(operand)
     fresh = 1 + max(statement.target for statement in program.statements)
@@ -150,13 +149,16 @@ def bare_conditions(program: Program) -> Program:
             if statement.target in needed:
                 rewritten.append(statement)
             continue
-        mask = statement.operands[0] if _selects(statement) else None
-        if isinstance(mask, int) and mask in masks and statement.operands.count(mask) == 1:
-            operands = (bare[mask], *statement.operands[1:])
-            parameters = ("where", SELECTION)
-            statement = statement._replace(operands=operands, parameters=parameters)
+        mask = _selecting(statement)
+        if mask in bare:
+            selected = (bare[mask], *statement.operands[1:])
+            statement = statement._replace(operands=selected, parameters=("where", SELECTION))
         rewritten.append(statement)
     return remove_dead_code(program._replace(statements=tuple(rewritten)))
+
+
+def _is_plain(value: int, definitions: Mapping[int, Statement]) -> bool:
+    return value in definitions and definitions[value].plain
 
 
 SELECTION = "np.where({0}, {1}, {2})"
@@ -172,8 +174,12 @@ def _condition(statement: Statement) -> str:
     return form.removeprefix("mask(").partition(", ")[0]
 
 
-def _selects(statement: Statement) -> bool:
-    return statement.operation == "map" and statement.parameters[0] == "where" and not statement.plain
+def _selecting(statement: Statement) -> int:
+    """The value by which a statement selects and for nothing else, or -1."""
+    if statement.operation != "map" or statement.parameters[0] != "where" or statement.plain:
+        return -1
+    mask = statement.operands[0]
+    return mask if isinstance(mask, int) and statement.operands.count(mask) == 1 else -1
 
 
 FACTORIZED = {"inv": "inverse", "logdet": "log_determinant", "det": "determinant"}

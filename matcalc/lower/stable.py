@@ -46,7 +46,7 @@ def stable(*roots: Node) -> tuple[Node, ...]:
     >>> node == scale(-1, elementwise("softplus", scale(-1, z)))
     True
     """
-    return _hoisted(_guarded(_cancelled(recognised(*roots))))
+    return _hoisted(_narrowed(_guarded(_cancelled(recognised(*roots)))))
 
 
 def _rebuilt(roots: Sequence[Node], rule: Rule) -> tuple[Node, ...]:
@@ -457,6 +457,55 @@ def _away_from_zero(node: Node) -> bool:
     return False
 
 
+# --- diagonals -----------------------------------------------------------------------------------
+
+
+def _narrowed(roots: Sequence[Node]) -> tuple[Node, ...]:
+    """The diagonal of a matrix product as sums over its rows, where nothing else of the product is used."""
+    whole = {root.digest for root in roots}
+    for node in postorder(*roots):
+        if isinstance(node, Product):
+            whole.update(f.node.digest for f in node.factors if len(set(f.labels)) == len(f.labels))
+        elif not isinstance(node, Sum) or node.digest in whole:
+            whole.update(child.digest for child in node.children)
+
+    def rule(node: Node) -> Node | None:
+        if not isinstance(node, Product):
+            return None
+        factors: list[Operand] = []
+        changed = False
+        for inner, exponent, labels in _factors(node):
+            kept = tuple(dict.fromkeys(labels))
+            narrow = None
+            if len(kept) < len(labels) and inner.digest not in whole:
+                narrow = _entries(inner, tuple(kept.index(label) for label in labels), len(kept))
+            factors.append((inner, exponent, labels) if narrow is None else (narrow, exponent, kept))
+            changed = changed or narrow is not None
+        return product(factors, range(node.order), _sizes_of(node)) if changed else None
+
+    return _rebuilt(roots, rule)
+
+
+def _entries(node: Node, axes: tuple[int, ...], order: int) -> Node | None:
+    """A product, or a sum of products, with some of its axes tied: axis k becomes axis ``axes[k]``."""
+    shape = dict(zip(axes, node.shape, strict=True))
+    if isinstance(node, Sum):
+        parts = [(c, _tied(part, axes, order, shape)) for c, part in node.terms]
+        if not any(isinstance(part, Product) and part.summed for _, part in node.terms):
+            return None
+        return add(parts, tuple(shape[axis] for axis in range(order)))
+    return _tied(node, axes, order, shape) if isinstance(node, Product) and node.summed else None
+
+
+def _tied(node: Node, axes: tuple[int, ...], order: int, shape: Mapping[int, Dim]) -> Node:
+    names = dict(enumerate(axes))
+    if isinstance(node, Product):
+        names.update({label: order + place for place, label in enumerate(node.summed)})
+    factors = [(inner, exponent, tuple(names[label] for label in own)) for inner, exponent, own in _factors(node)]
+    sizes = {names[label]: dim for label, dim in _sizes_of(node).items()}
+    return product(factors, range(order), {**sizes, **shape})
+
+
 # --- numbers that are shared ---------------------------------------------------------------------
 
 
@@ -504,8 +553,7 @@ def _times(scalars: Scalars, core: Node) -> Node:
     names = tuple(range(core.order))
     coefficient, inner = split_coefficient(core)
     factors: list[Operand] = [(scalar, exponent, ()) for scalar, exponent in scalars]
-    return scale(coefficient, product([*factors, (inner, 1, names)], names) if not isinstance(inner, Product) else
-                 product([*factors, *_factors(inner)], names, _sizes_of(inner)))
+    return scale(coefficient, product([*factors, *_factors(inner)], names, _sizes_of(inner)))
 
 
 def _hoisted_product(node: Product, parts: Parts, put_together: Callable[[Node], Node]) -> tuple[Scalars, Node]:
@@ -548,8 +596,8 @@ def _hoisted_sum(node: Sum, parts: Parts, put_together: Callable[[Node], Node]) 
         if not common:
             terms.append((coefficient, put_together(part)))
             continue
-        own, core = parts[part.digest]
-        left = tuple((scalar, power) for scalar, power in own if scalar not in common)
+        scalars, core = parts[part.digest]
+        left = tuple((scalar, power) for scalar, power in scalars if scalar not in common)
         terms.append((coefficient, _times(left, core) if left else core))
     if all(new is old.node for (_, new), old in zip(terms, node.terms, strict=True)):
         return (), node

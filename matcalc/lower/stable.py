@@ -35,6 +35,8 @@ ENTRY_STRUCTURES = frozenset({"unit", "select"})
 LARGEST_DISTRIBUTED = 8
 LARGEST_EXPANDED = 24
 LARGEST_PRODUCT = 24
+NARROWED = 4
+"""Through how many functions and sums a diagonal is followed to a product."""
 
 
 def stable(*roots: Node) -> tuple[Node, ...]:
@@ -259,6 +261,9 @@ def _cancel_once(node: Product) -> Node | None:
     powers = {(f.node, f.labels): f.exponent for f in node.factors if _can_vanish(f.node)}
     if not powers:
         return None
+    picked = _picked(node, powers)
+    if picked is not None:
+        return picked
     for place, (inner, exponent, labels) in enumerate(node.factors):
         if exponent != 1:
             continue
@@ -272,6 +277,27 @@ def _cancel_once(node: Product) -> Node | None:
             if not any(isinstance(part, Product) and _meets(part, labels, powers) for _, part in inner.terms):
                 continue
             return _distributed(node, place, powers)
+    return None
+
+
+def _picked(node: Product, powers: Mapping[tuple[Node, tuple[int, ...]], Exact]) -> Node | None:
+    """``e_k .* p`` over the k-th entry of p is ``e_k``."""
+    for entry in node.factors:
+        if entry.exponent >= 0 or entry.labels or not isinstance(entry.node, Product):
+            continue
+        inside = entry.node.factors
+        unit = next((f for f in inside if isinstance(f.node, Structure) and f.node.kind == "unit"), None)
+        if unit is None or len(inside) != 2:
+            continue
+        (base,) = (f for f in inside if f is not unit)
+        for factor in node.factors:
+            if factor.node != unit.node or base.exponent != 1 or powers.get((base.node, factor.labels), 0) <= 0:
+                continue
+            operands: list[Operand] = [
+                (entry.node, other.exponent, ()) if other.node == base.node and other.labels == factor.labels else other
+                for other in node.factors
+            ]
+            return product(operands, range(node.order), _sizes_of(node))
     return None
 
 
@@ -463,10 +489,11 @@ def _away_from_zero(node: Node) -> bool:
 def _narrowed(roots: Sequence[Node]) -> tuple[Node, ...]:
     """The diagonal of a matrix product as sums over its rows, where nothing else of the product is used."""
     whole = {root.digest for root in roots}
-    for node in postorder(*roots):
+    for node in reversed(list(postorder(*roots))):
+        # consumers come first
         if isinstance(node, Product):
             whole.update(f.node.digest for f in node.factors if len(set(f.labels)) == len(f.labels))
-        elif not isinstance(node, Sum) or node.digest in whole:
+        elif not isinstance(node, Sum | Map) or node.digest in whole:
             whole.update(child.digest for child in node.children)
 
     def rule(node: Node) -> Node | None:
@@ -486,15 +513,32 @@ def _narrowed(roots: Sequence[Node]) -> tuple[Node, ...]:
     return _rebuilt(roots, rule)
 
 
-def _entries(node: Node, axes: tuple[int, ...], order: int) -> Node | None:
-    """A product, or a sum of products, with some of its axes tied: axis k becomes axis ``axes[k]``."""
+def _entries(node: Node, axes: tuple[int, ...], order: int, depth: int = NARROWED) -> Node | None:
+    """A node in which matrices are multiplied with some of its axes tied: axis k becomes axis ``axes[k]``."""
     shape = dict(zip(axes, node.shape, strict=True))
-    if isinstance(node, Sum):
-        parts = [(c, _tied(part, axes, order, shape)) for c, part in node.terms]
-        if not any(isinstance(part, Product) and part.summed for _, part in node.terms):
-            return None
-        return add(parts, tuple(shape[axis] for axis in range(order)))
-    return _tied(node, axes, order, shape) if isinstance(node, Product) and node.summed else None
+    if isinstance(node, Product):
+        return _tied(node, axes, order, shape) if node.summed else None
+    if not isinstance(node, Sum | Map) or not depth:
+        return None
+    own = node.axes if isinstance(node, Map) else ((tuple(range(node.order)),) * len(node.terms))
+    children: list[Node] = []
+    places: list[tuple[int, ...]] = []
+    narrower = False
+    for child, lie in zip(node.children, own, strict=True):
+        named = tuple(axes[axis] for axis in lie)
+        kept = tuple(dict.fromkeys(named)) if isinstance(node, Map) else tuple(range(order))
+        tied = tuple(kept.index(axis) for axis in named)
+        sizes = {kept.index(axis): shape[axis] for axis in kept}
+        found = _entries(child, tied, len(kept), depth - 1) if len(kept) < len(named) else None
+        narrower = narrower or found is not None
+        children.append(_tied(child, tied, len(kept), sizes) if found is None else found)
+        places.append(kept)
+    if not narrower:
+        return None
+    result = tuple(shape[axis] for axis in range(order))
+    if isinstance(node, Map):
+        return Map(node.op, tuple(children), tuple(places), result)
+    return add([(term.coefficient, child) for term, child in zip(node.terms, children, strict=True)], result)
 
 
 def _tied(node: Node, axes: tuple[int, ...], order: int, shape: Mapping[int, Dim]) -> Node:

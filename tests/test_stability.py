@@ -354,9 +354,23 @@ def test_a_factor_of_cholesky_in_a_formula() -> None:
 
 def test_cancellation_needs_no_logarithm() -> None:
     s = elementwise("sigmoid", z)
-    complement = subtract(divide(x, s), divide(x, add([(1, number(1) if not z.order else elementwise("sigmoid", z)),
-                                                       (1, elementwise("exp", x))], (N,))))
+    complement = subtract(
+        divide(x, s),
+        divide(
+            x, add([(1, number(1) if not z.order else elementwise("sigmoid", z)), (1, elementwise("exp", x))], (N,))
+        ),
+    )
     node = hadamard(s, complement)
     found = compile_function(node, [x, z])(x=np.array([2.0, -1.0]), z=np.array([-1000.0, 5.0]))
     assert np.isfinite(found).all()
     assert found[0] == 2.0
+
+
+def test_masks_on_a_diagonal() -> None:
+    text = "sigmoid(log(tr(max(softplus(A).^(-1/2) ./ A^T, 0))))"
+    A = np.array([[0.5, -1.0], [2.0, 0.25]])
+    gradient = mc.grad(text, "A", vars={"A": "matrix(k, k)"})(A=A)
+    value = mc.parse(text, vars={"A": "matrix(k, k)"}).compile()
+    step = 1e-6 * np.eye(2)[0][:, None] * np.eye(2)[0]
+    assert np.count_nonzero(gradient) == 2
+    np.testing.assert_allclose(gradient[0, 0], (value(A=A + step) - value(A=A - step)) / 2e-6, rtol=1e-7)

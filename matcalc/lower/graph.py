@@ -40,9 +40,7 @@ Flat = tuple[Exact, list[tuple[Node, Exact, tuple[int, ...]]], dict[int, Dim]]
 """A product with its nested products taken apart: coefficient, factors, size of every label."""
 
 
-def lower(
-    outputs: Sequence[Node], arguments: Sequence[Argument], sizes: Mapping[str, int] | None = None
-) -> Program:
+def lower(outputs: Sequence[Node], arguments: Sequence[Argument], sizes: Mapping[str, int] | None = None) -> Program:
     """The program that computes the outputs from the arguments, before any pass.
 
     Parameters
@@ -500,9 +498,7 @@ class _Lowering:
 class _Scale:
     """Multiplication by the scalar factors of a product: a coefficient, those above the line and those below it."""
 
-    def __init__(
-        self, builder: Builder, coefficient: Exact, above: Sequence[Tensor], below: Sequence[Tensor]
-    ) -> None:
+    def __init__(self, builder: Builder, coefficient: Exact, above: Sequence[Tensor], below: Sequence[Tensor]) -> None:
         self.builder = builder
         self.coefficient = coefficient
         self.above = above
@@ -590,9 +586,7 @@ def _is_spd(node: Node) -> bool:
     return False
 
 
-def _smallest_operand(
-    terms: Sequence[Labelled], path: Path, outputs: frozenset[int], sizes: Mapping[int, int]
-) -> int:
+def _smallest_operand(terms: Sequence[Labelled], path: Path, outputs: frozenset[int], sizes: Mapping[int, int]) -> int:
     """The result, or the smallest operand where that has far fewer entries."""
     labels = [frozenset(term.labels) for term in terms]
     alive = dict(enumerate(labels))
@@ -605,4 +599,3 @@ def _smallest_operand(
     scalable = [number for number in range(last, -1, -1) if number >= len(terms) or terms[number].kind == "array"]
     smallest = min(scalable, key=lambda number: volume(labels[number], sizes), default=last)
     return smallest if 4 * volume(labels[smallest], sizes) < volume(labels[last], sizes) else last
-

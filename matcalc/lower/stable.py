@@ -344,9 +344,7 @@ def _distributed(node: Product, place: int, powers: Mapping[tuple[Node, tuple[in
     whole = tuple(range(inner.order))
     terms: Terms = []
     for coefficient, part in inner.terms:
-        made: Node = product(
-            [*factors, *_renamed(part, whole, [(part, 1, whole)], part)], whole, _sizes_of(inner)
-        )
+        made: Node = product([*factors, *_renamed(part, whole, [(part, 1, whole)], part)], whole, _sizes_of(inner))
         terms.append((coefficient, made))
     total = add(terms, inner.shape)
     total = _shorter(total, terms) or total
@@ -367,18 +365,14 @@ def _guarded(roots: Sequence[Node]) -> tuple[Node, ...]:
 def _guard(node: Node) -> Node | None:
     if not isinstance(node, Product) or not any(_masks(factor.node) for factor in node.factors):
         return None
-    masks = _product_masks(_factors(node))
+    masks = [(mask, own) for mask, own in _product_masks(_factors(node)) if len(set(own)) == len(own)]
     removed: set[int] = set()
     added: list[Operand] = []
     for place, (inner, exponent, labels) in enumerate(node.factors):
         if len(set(labels)) < len(labels) or not _unbounded_factor(inner, exponent):
             continue
         known = {(mask, tuple(labels[axis] for axis in own)) for mask, own in _masks(inner)} if exponent > 0 else set()
-        wanted = [
-            (mask, own)
-            for mask, own in masks
-            if (mask, own) not in known and (set(own) <= set(labels) or set(labels) <= set(own))
-        ]
+        wanted = [(mask, own) for mask, own in masks if (mask, own) not in known and _belongs(set(own), set(labels))]
         if not wanted:
             continue
         names, guarded = labels, product([(inner, exponent, tuple(range(inner.order)))], range(inner.order))
@@ -399,6 +393,11 @@ def _guard(node: Node) -> Node | None:
         return None
     rest: list[Operand] = [factor for k, factor in enumerate(node.factors) if k not in removed]
     return product([*rest, *added], range(node.order), _sizes_of(node))
+
+
+def _belongs(mask: set[int], factor: set[int]) -> bool:
+    """Whether a mask may say where a factor is wanted; a number is wanted everywhere."""
+    return mask <= factor or bool(factor and factor <= mask)
 
 
 Located = tuple[Node, tuple[int, ...]]

@@ -34,6 +34,8 @@ from .slices import slice_axis
 
 #: Sums with more terms than this are left as they are: looking for common factors compares pairs of terms.
 LARGEST_FACTORED_SUM = 24
+#: … and so are sums with more factors than this in all terms together.
+LARGEST_COMPARED = 80
 #: Graphs with more nodes than this are shown in normal form.
 LARGEST_PRESENTED = 3000
 #: Products of sums are tried multiplied out only below this many operators.
@@ -399,6 +401,8 @@ def _part(term: Term, order: int) -> _Part:
 def _factor_once(node: Sum) -> Node | None:
     order = node.order
     parts = [_part(term, order) for term in node.terms]
+    if sum(len(part.factors) for part in parts) > LARGEST_COMPARED:
+        return None
     best: tuple[int, list[int], _Match, _Part, Node, tuple[int, ...]] | None = None
     for i, plain_left in enumerate(parts):
         for j in range(i + 1, len(parts)):

@@ -14,9 +14,10 @@ from .conditions import conditions
 from .errors import MatcalcError, UsageError
 from .expr.build import zeros
 from .expr.dims import shape_text
-from .expr.nodes import Variable
+from .expr.nodes import Node, Variable
 from .expression import Expr, shape_names
 from .layout import arrange
+from .lower.stable import recognised
 from .notation.latex import to_latex
 from .notation.matrices import to_program
 from .notation.text import to_text
@@ -166,6 +167,17 @@ class Derivative:
     def unicode(self) -> str:
         """The formula with Greek letters and mathematical signs."""
         return to_unicode(self.ast, separator="; ")
+
+    @property
+    def evaluated(self) -> Node:
+        """The derivative as it is compiled: that of the function in its stable form."""
+        if self.warnings:
+            return self.node
+        (value,) = recognised(self.function.simplified)
+        with paused_collection():
+            wanted = [find_variable(self.function, name)[0] for name in self.wrt]
+            slope = differentiate(value, wanted)
+        return simplify(arrange(slope, slope.order - wanted[-1].order, self.layout).node)[0]
 
     @property
     def shape(self) -> tuple[int | str, ...]:

@@ -19,6 +19,7 @@ from .expr.dims import Shape, shape_text
 from .expr.nodes import Node, Variable
 from .expression import Expr, shape_names
 from .lower.function import Compiled, compile_function
+from .lower.stable import recognised
 from .notation.latex import to_latex
 from .notation.matrices import to_program
 from .notation.text import to_text
@@ -263,13 +264,14 @@ def program_arguments(expr: Expr, outputs: Sequence[Node]) -> list[Variable]:
 
 def _plan(expr: Expr, request: Request) -> _Plan:
     """The nodes that answer a request."""
-    value = expr.simplified
+    # derivatives of a stable form are stable where those of the written one are not
+    (value,) = recognised(expr.simplified)
     wanted = [find_variable(expr, name)[0] for name in request.wrt]
     match request.kind:
         case "value":
             return _Plan((value,), (value,), ())
         case "derivative":
-            node = Derivative(expr, request.wrt, request.layout).node
+            node = Derivative(expr, request.wrt, request.layout).evaluated
             return _Plan((node,), (node,), ())
         case "jacobian":
             shown = simplify(*(derivative(value, variable) for variable in wanted))

@@ -40,6 +40,7 @@ def softmax(values: Any) -> Any:
 
 S, P = sigmoid(LOGITS), softmax(LOGITS)
 BENT = np.diag(S * (1 - S))
+CURVED = np.diag(P) - np.outer(P, P)
 LSE = np.logaddexp.reduce(LOGITS)
 
 LOSSES = [
@@ -49,25 +50,40 @@ LOSSES = [
     ("sum(1 ./ (1 + exp(-z)))", S.sum(), S * (1 - S), np.diag(S * (1 - S) * (1 - 2 * S))),
     ("sum(log(sigmoid(z)))", -np.logaddexp(0, -LOGITS).sum(), 1 - S, -BENT),
     ("sum(log(1 - sigmoid(z)))", -np.logaddexp(0, LOGITS).sum(), -S, -BENT),
-    ("log(sum(exp(z)))", LSE, P, np.diag(P) - np.outer(P, P)),
-    ("logsumexp(z) - y^T z", LSE - TARGETS @ LOGITS, P - TARGETS, np.diag(P) - np.outer(P, P)),
+    ("log(sum(exp(z)))", LSE, P, CURVED),
+    ("logsumexp(z) - y^T z", LSE - TARGETS @ LOGITS, P - TARGETS, CURVED),
     ("sum(z .* sigmoid(z))", LOGITS @ S, S + LOGITS * S * (1 - S), None),
-    ("sum(log(cosh(z)))", np.logaddexp(LOGITS, -LOGITS).sum() - 4 * np.log(2), np.tanh(LOGITS), None),
+    (
+        "sum(log(cosh(z)))",
+        np.logaddexp(LOGITS, -LOGITS).sum() - 4 * np.log(2),
+        np.tanh(LOGITS),
+        np.diag(1 - np.tanh(LOGITS) ** 2),
+    ),
     (
         "-sum(y .* log(sigmoid(z)) + (1 - y) .* log(1 - sigmoid(z)))",
         np.logaddexp(0, LOGITS).sum() - TARGETS @ LOGITS,
         S - TARGETS,
-        None,
+        BENT,
     ),
     (
         "-y^T log(sigmoid(z)) - (1 - y)^T log(1 - sigmoid(z))",
         np.logaddexp(0, LOGITS).sum() - TARGETS @ LOGITS,
         S - TARGETS,
-        None,
+        BENT,
     ),
-    ("-y^T log(softmax(z))", TARGETS.sum() * LSE - TARGETS @ LOGITS, TARGETS.sum() * P - TARGETS, None),
-    ("-y^T log(exp(z) / sum(exp(z)))", TARGETS.sum() * LSE - TARGETS @ LOGITS, TARGETS.sum() * P - TARGETS, None),
-    ("-log(softmax(z)[2])", LSE - LOGITS[1], P - np.eye(4)[1], None),
+    (
+        "-y^T log(softmax(z))",
+        TARGETS.sum() * LSE - TARGETS @ LOGITS,
+        TARGETS.sum() * P - TARGETS,
+        TARGETS.sum() * CURVED,
+    ),
+    (
+        "-y^T log(exp(z) / sum(exp(z)))",
+        TARGETS.sum() * LSE - TARGETS @ LOGITS,
+        TARGETS.sum() * P - TARGETS,
+        TARGETS.sum() * CURVED,
+    ),
+    ("-log(softmax(z)[2])", LSE - LOGITS[1], P - np.eye(4)[1], CURVED),
 ]
 
 

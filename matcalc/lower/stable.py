@@ -199,8 +199,11 @@ def _shorter(node: Node, terms: Terms) -> Node | None:
         inner, _, labels = factors[place]
         assert isinstance(inner, Sum)
         for c, term in inner.terms:
+            # a contraction (the logits X w) stays one factor, for the other terms have it too
+            whole = isinstance(term, Product) and bool(list(term.summed))
+            middle = [(term, 1, labels)] if whole else _renamed(term, labels, factors, part)
             opened = product(
-                [*factors[:place], *_renamed(term, labels, factors, part), *factors[place + 1 :]],
+                [*factors[:place], *middle, *factors[place + 1 :]],
                 range(node.order),
                 _sizes_of(part),
             )

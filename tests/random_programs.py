@@ -179,6 +179,7 @@ def template_ast(text: str) -> Ast:
 
 
 SLOT = re.compile(r"\{(\d):(\w)\}")
+OPERATOR_ENDS = "+-−*.@·⊙∘⊘/÷⊗<>≥≤=^\\,;:([|‖"
 NO_JUXTAPOSITION = re.compile(r"[\d.\-−+|‖\[<⟨√]")
 
 
@@ -219,7 +220,7 @@ def fill(template: str, operands: Sequence[Piece]) -> str:
         if needs_brackets(operand, found[2], before, template[found.end() : found.end() + 1]):
             text = f"({text})"
         side = before.strip()
-        glued = before.endswith(" ") and (side[-1:].isalnum() or side.endswith(")") or (not side and len(parts) > 1))
+        glued = before.endswith(" ") and (side[-1] not in OPERATOR_ENDS if side else len(parts) > 1)
         if glued and NO_JUXTAPOSITION.match(text):
             text = f"({text})" if text[0] in "-−+" else f"* {text}"
         elif before.endswith(("*", "@", "/")) and text[:1] in "-−+":
@@ -543,9 +544,8 @@ class Maker:
         rng = self.rng
         if rng.random() < derived:
             left, right = rng.choices(("n", "m", "k"), k=2)
-            return rng.choice(
-                (("*", left, right), ("+", left, right), ("tri", left, 0), ("-", left, 1), ("-", "n", 1), 2, 3)
-            )
+            shorter = ("-", rng.choice(("n", "m")), 1)
+            return rng.choice((("*", left, right), ("+", left, right), ("tri", left, 0), shorter, shorter, 2, 3))
         used = [dim for entry in self.known.values() for dim in entry.type.dims if isinstance(dim, str)]
         if used and rng.random() < 0.6:
             return rng.choice(used)
@@ -728,6 +728,9 @@ class Maker:
         symbol = rng.choice(sign)
         letters = list(indices)
         free = carried >= set(letters)
+        if len(letters) > 1 and rng.random() < 0.5:
+            heads = [self.sum_head({letter: dim}, carried & {letter}, kind) for letter, dim in indices.items()]
+            return "".join(text for text, _ in heads), frozenset().union(*(sizes for _, sizes in heads))
         if len(letters) > 1:
             return f"{symbol}_{{{','.join(letters)}}} ", frozenset()
         letter, dim = letters[0], indices[letters[0]]
@@ -766,7 +769,12 @@ class Maker:
             part = made[:3]
             outer_head, mentioned = self.sum_head(indices, made[3], kind)
         body = part[0] if part[1] >= TERM else f"({part[0]})"
-        return self.written(outer_head + body, TERM, SCALAR, part[2], mentioned)
+        text = outer_head + body
+        if rng.random() < 0.25:
+            text = "1/2 " + text
+        elif rng.random() < 0.2:
+            text, mentioned = f"1/{indices['i']} {text}", mentioned | {str(indices["i"])}
+        return self.written(text, TERM, SCALAR, part[2], mentioned)
 
     def neighbours(self) -> Piece | None:
         """A sum over neighbouring elements."""
@@ -963,7 +971,7 @@ def program_text(maker: Maker, output: Piece, used: set[str], sizes: frozenset[s
             for line in [*lines, output.text]
             for maker_name in (name, NAME_TO_LETTER.get(name, name))
         )
-        certain = pattern.match(name) is not None and not entry.properties and not subscripted
+        certain = pattern.match(name) is not None and "_" not in name and not entry.properties and not subscripted
         if certain and not sizes & set(entry.type.dims) and rng.random() < 0.12:
             continue
         typed.append((maker.spelled(name), declaration_text(rng, entry)))

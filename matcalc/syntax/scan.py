@@ -850,7 +850,7 @@ class _Scanner:
             )
         if room == 2:
             return 1 if closing == 1 else 2
-        return 1 if closing == 2 else 2
+        return 1 if closing == 2 and room % 2 else 2
 
     def close_norm(self, mark: Token, last: bool) -> None:
         kind, end = "", mark.end

@@ -555,6 +555,10 @@ class _Writer:
             factors.append((base, factor.exponent, tuple(labels)))
         sizes = {k: dim for k, dim in enumerate(node.sizes) if k != label}
         body = product(factors, range(node.order), sizes)
+        still_stacked: bool = derived(body, "stacked", _is_stacked)
+        if still_stacked:
+            # the label is not a batch axis of what is stacked: slicing along it would never end
+            return None
         tree = self.expression(body)
         return ast.IndexSum("sum", (index,), integer(1), dimension(node.sizes[label]), tree)
 

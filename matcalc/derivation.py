@@ -17,7 +17,6 @@ from .expr.dims import shape_text
 from .expr.nodes import Node, Variable
 from .expression import Expr, shape_names
 from .layout import arrange
-from .lower.stable import recognised
 from .notation.latex import to_latex
 from .notation.matrices import to_program
 from .notation.text import to_text
@@ -171,6 +170,8 @@ class Derivative:
     @property
     def evaluated(self) -> Node:
         """The derivative as it is compiled: that of the function in its stable form."""
+        from .lower.stable import recognised  # a formula is printed without the lowering
+
         if self.warnings:
             return self.node
         (value,) = recognised(self.function.simplified)

@@ -38,6 +38,7 @@ LARGEST_DERIVATIVE = 1e6
 TOLERANCE = {(1, True): 1e-7, (2, True): 1e-5, (1, False): 1e-6, (2, False): 1e-3}
 """By order and by whether the program has a complex continuation: without one the oracle takes differences."""
 SAME = 1e-9
+BATCH = 500
 
 
 # --- the outcome of one program ------------------------------------------------------------------
@@ -433,9 +434,9 @@ def one(task: tuple[int, int]) -> tuple[Case, Outcome]:
     return case, check(case)
 
 
-def run_many(tasks: Sequence[tuple[int, int]], jobs: int = 1) -> Report:
-    """Check many programs, given by seed and number."""
-    report = empty_report()
+def run_many(tasks: Sequence[tuple[int, int]], jobs: int = 1, report: Report | None = None) -> Report:
+    """Check many programs, given by seed and number; their outcomes are added to a report."""
+    report = empty_report() if report is None else report
     if jobs == 1:
         for task in tasks:
             report.add(*one(task))
@@ -495,9 +496,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             case = random_case(*task)
             print(f"# {case.name}  by {', '.join(case.wrt)}\n{case.text}\n")
         return
-    report = run_many(tasks, options.jobs)
-    if options.out is not None:  # a reduction may take long: what was found is kept first
-        options.out.write_text(summary(report, reduce=False) + "\n", encoding="utf-8")
+    report = empty_report()
+    for start in range(0, len(tasks), BATCH):  # what was found is kept, should the run be stopped
+        run_many(tasks[start : start + BATCH], options.jobs, report)
+        if options.out is not None:
+            options.out.write_text(summary(report, reduce=False) + "\n", encoding="utf-8")
     text = summary(report, reduce=not options.no_reduce, seconds=options.seconds)
     if options.out is not None:
         options.out.write_text(text + "\n", encoding="utf-8")

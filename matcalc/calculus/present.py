@@ -630,7 +630,10 @@ def _remainders(
         return None
     if len(interface) > 2 and common_labels:
         return None
-    if any(_is_identity(operands) or _has_divisor(operands) for _, operands, _ in rests):
+    if any((_is_identity(operands) and common_labels) or _has_divisor(operands) for _, operands, _ in rests):
+        return None
+    if any(not operands for _, operands, _ in rests) and any(_has_sum(operands) for _, operands, _ in rests):
+        # s + x .* s .* (1 - s) is left as the product rule gives it
         return None
     sizes_of = dict(enumerate(left.sizes))
     shape = tuple(sizes_of[label] for label in interface)
@@ -648,6 +651,10 @@ def _is_identity(operands: Sequence[Operand]) -> bool:
     """Whether what is left of a term is an identity matrix: ``(A - I) X`` for ``A X - X`` is not what people write."""
     with_labels = [node for node, _, labels in operands if labels]
     return len(with_labels) == 1 and isinstance(with_labels[0], Structure) and with_labels[0].kind == "delta"
+
+
+def _has_sum(operands: Sequence[Operand]) -> bool:
+    return any(isinstance(node, Sum) and len(node.terms) > 1 for node, _, _ in operands)
 
 
 def _has_divisor(operands: Sequence[Operand]) -> bool:

@@ -28,6 +28,7 @@ from ..expr.build import (
     product,
     scale,
     split_coefficient,
+    trace,
     with_children,
     zeros,
 )
@@ -893,6 +894,13 @@ def inverse_of(node: Call) -> Node | None:
             inverse = call("inv", product(rest, (0, 1), _all_labels(arg)))
             outer: list[Operand] = [(f.node, exact(-f.exponent), ()) for f in scalars]
             return product([(inverse, 1, (0, 1)), *outer], (0, 1))
+        factors = _kronecker_factors(arg)
+        if factors:
+            inverted: list[Operand] = [
+                (call("inv", f.node) if place in factors else f.node, f.exponent, f.labels)
+                for place, f in enumerate(arg.factors)
+            ]
+            return product(inverted, (0, 1), _all_labels(arg))
         chain = _square_chain(arg)
         if chain is not None:
             operands: list[Operand] = []
@@ -903,6 +911,21 @@ def inverse_of(node: Call) -> Node | None:
                 operands.append((inverse, 1, (right, left) if flipped else (left, right)))
             return product(operands, (0, 1))
     return None
+
+
+def _kronecker_factors(node: Product) -> tuple[int, ...]:
+    """The places of A and B in ``A ⊗ B`` of square matrices, whose inverse is ``A^-1 ⊗ B^-1``; else none."""
+    pairs = [f for f in node.factors if isinstance(f.node, Structure) and f.node.kind == "pair" and f.exponent == 1]
+    rest = [place for place, f in enumerate(node.factors) if f not in pairs]
+    if len(pairs) != 2 or len(rest) != 2 or {f.labels[0] for f in pairs} != {0, 1}:
+        return ()
+    for axis in (1, 2):
+        ends = {pairs[0].labels[axis], pairs[1].labels[axis]}
+        if len(ends) != 2 or sum(set(node.factors[place].labels) == ends for place in rest) != 1:
+            return ()
+    square = all(node.factors[place].node.shape[0] == node.factors[place].node.shape[1] for place in rest)
+    plain = all(node.factors[place].exponent == 1 for place in rest)
+    return tuple(rest) if square and plain else ()
 
 
 def _square_chain(node: Product) -> list[tuple[Node, bool]] | None:
@@ -935,7 +958,8 @@ def _square_chain(node: Product) -> list[tuple[Node, bool]] | None:
 
 
 def determinant_of(node: Call) -> Node | None:
-    """``det I = 1``, ``det X^-1 = 1/det X``, ``log det I = 0``, ``log det X^-1 = -log det X``."""
+    """``det I = 1``, ``det X^-1 = 1/det X``, ``log det I = 0``, ``log det X^-1 = -log det X``,
+    ``det e^X = e^(tr X)``."""
     arg = node.args[0]
     log = node.op == "logdet"
     if arg.order != 2:
@@ -945,6 +969,9 @@ def determinant_of(node: Call) -> Node | None:
     if isinstance(arg, Call) and arg.op == "inv":
         value = call(node.op, arg.args[0])
         return scale(-1, value) if log else power(value, -1)
+    if isinstance(arg, Call) and arg.op == "expm":
+        exponent = trace(arg.args[0])
+        return exponent if log else map_("exp", exponent)
     return None
 
 

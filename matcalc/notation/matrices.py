@@ -13,7 +13,7 @@ from types import MappingProxyType
 from ..calculus.simplify import without_axis
 from ..calculus.slices import slice_axis
 from ..errors import Unsupported
-from ..expr.build import add, as_number, delta, magnitude, product, split_coefficient, swap_axes
+from ..expr.build import add, as_number, delta, is_ones, magnitude, product, split_coefficient, swap_axes
 from ..expr.dims import Dim, Shape
 from ..expr.nodes import Call, Exact, Factor, Map, Node, Product, Structure, Sum, Term, Variable, derived, postorder
 from ..ops.registry import OPERATIONS
@@ -324,7 +324,23 @@ class _Writer:
         if network is None or not reduce(network):
             return self.write_einsum(coefficient, node)
         body = self.assemble(network)
+        self.write_means(network, node)
         return with_scalars(coefficient, network.above, network.below, body)
+
+    def write_means(self, network: Network, node: Product) -> None:
+        """``1/n sum(x)`` among the scalar factors is ``mean(x)``."""
+        for factor in node.factors:
+            total = factor.node
+            if factor.labels or factor.exponent != 1 or not isinstance(total, Product) or len(total.summed) != 1:
+                continue
+            tree, count = self.tree(total), total.sizes[0].name
+            if not (isinstance(tree, ast.Call) and tree.func == "sum" and not tree.kwargs and tree in network.above):
+                continue
+            for divisor in network.below:
+                if isinstance(divisor, ast.Name) and divisor.id == count:
+                    network.below.remove(divisor)
+                    network.above[network.above.index(tree)] = call("mean", *tree.args)
+                    break
 
     def assemble(self, network: Network) -> ast.Ast | None:
         """What hangs between the output labels of a reduced network, as one expression."""
@@ -476,10 +492,18 @@ class _Writer:
         if node.op in COMPARISONS:
             return ast.Binary(COMPARISONS[node.op], args[0], args[1])
         if node.op == "step":
-            return ast.Binary(">", args[0], integer(0))
+            return self.write_threshold(node.args[0], args[0])
         if node.op == "pow":
             return ast.Binary("^" if not node.args[0].order else ".^", args[0], args[1])
         return call(RENAMED_MAPS.get(node.op, node.op), *args)
+
+    def write_threshold(self, arg: Node, tree: ast.Ast) -> ast.Ast:
+        """``x > 0``, and ``|r| > 1/4`` for ``|r| - 1/4 > 0``."""
+        if isinstance(arg, Sum) and len(arg.terms) == 2 and arg.digest not in self.names:
+            for constant, rest in (arg.terms, arg.terms[::-1]):
+                if is_ones(constant.node) and constant.coefficient < 0 and rest.coefficient == 1:
+                    return ast.Binary(">", self.tree(rest.node), rational(-constant.coefficient))
+        return ast.Binary(">", tree, integer(0))
 
     def aligned(self, arg: Node, axes: tuple[int, ...], shape: Shape, full: bool) -> ast.Ast:
         """An operand of an entrywise function, expanded where it would not expand by itself."""

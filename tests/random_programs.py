@@ -128,6 +128,12 @@ def match_type(pattern: str, wanted: Type) -> dict[str, Dim] | None:
     return bound if fits else None
 
 
+def letters_of(patterns: Sequence[str]) -> list[str]:
+    """The letters of the sizes in patterns, in order."""
+    found = [letter for pattern in patterns for letter in re.findall(r"\b[a-d]\b", pattern.partition(" ")[2])]
+    return list(dict.fromkeys(found))
+
+
 def dim_of(token: str, bound: Mapping[str, Dim]) -> Dim:
     if token.isdigit():
         return int(token)
@@ -468,7 +474,7 @@ class Maker:
 
     def apply(self, rule: Rule, wanted: Type, bound: dict[str, Dim], depth: int) -> Piece | None:
         """Build a value by a rule."""
-        for token in {token for pattern in rule.args for token in re.findall(r"\b[a-d]\b", pattern.partition(" ")[2])}:
+        for token in letters_of(rule.args):
             bound.setdefault(token, self.some_dim())
         for found in re.findall(r"\[([a-d])\]", rule.template):
             if not isinstance(bound.get(found), str | int):
@@ -615,7 +621,7 @@ class Maker:
             bound = match_type(target, wanted)
             if bound is None:
                 return None
-            for token in {token for pattern in args for token in re.findall(r"\b[a-d]\b", pattern.partition(" ")[2])}:
+            for token in letters_of(args):
                 bound.setdefault(token, self.some_dim())
             found = [self.operand(pattern, wanted, bound, min(depth, 2)) for pattern in args]
             if any(operand is None for operand in found):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -92,6 +95,16 @@ def test_programs_are_reproducible_and_differ() -> None:
     texts = [random_case(5, number).text for number in range(60)]
     assert texts == [random_case(5, number).text for number in range(60)]
     assert len(set(texts)) == 60
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "2"])
+def test_programs_do_not_depend_on_the_hash_seed(root: Path, hash_seed: str) -> None:
+    code = "from tests.random_programs import random_case; print([random_case(5, n).text for n in range(20)])"
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(root), "PYTHONIOENCODING": "utf-8"}
+    result = subprocess.run(
+        [sys.executable, "-c", code], env=environment, cwd=root, capture_output=True, encoding="utf-8", check=True
+    )
+    assert result.stdout.strip() == str([random_case(5, number).text for number in range(20)])
 
 
 def test_programs_cover_the_language() -> None:

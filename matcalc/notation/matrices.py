@@ -476,11 +476,15 @@ class _Writer:
         )
 
     def cell(self, parts: Sequence[tuple[Exact, Node]] | None, shape: Shape) -> ast.Ast:
-        """One block; a block of one entry is a number."""
+        """One block; a block of one entry is a number, a vector above or below others a row."""
         scalar = all(dim.constant == 1 for dim in shape)
         if parts is None:
             return integer(0) if scalar else call("zeros", *(dimension(dim) for dim in shape))
-        return self.expression(add(parts, parts[0][1].shape))
+        value = add(parts, parts[0][1].shape)
+        if len(shape) < 2 or value.order != 1 or shape[0].constant != 1:
+            return self.expression(value)
+        coefficient, column = split_coefficient(value)
+        return signed(*with_scalars(coefficient, (), (), chain_ast(flip(single(self.expression(column))))))
 
     # -- functions
 

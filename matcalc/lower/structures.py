@@ -10,10 +10,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from ..expr.build import magnitude
 from ..expr.dims import Dim, Shape
 from ..expr.nodes import Exact, Structure
 from .contract import Term, explicit
-from .entrywise import UNIT, Tensor, arrange, binary, expand, reshape, settle
+from .entrywise import UNIT, Tensor, arrange, binary, expand, raised, reciprocal, reshape, settle
 from .program import Builder, Literal, Operand
 
 
@@ -326,6 +327,10 @@ def _halfpair(builder: Builder, network: Network, piece: Piece) -> bool:
     if long not in network.out and len(outer) == 1 and _has_once(outer[0], long):
         other = outer[0]
         if row not in other.labels and column not in other.labels:
+            if other.exponent < 0:
+                # the zeros that scattering writes must not be divided by
+                other.tensor = reciprocal(builder, raised(builder, other.tensor, magnitude(other.exponent)))
+                other.exponent = 1
             rest = [label for label in other.labels if label != long]
             value = arrange(builder, other.tensor, (*rest, long))
             shape = builder.shape(value)

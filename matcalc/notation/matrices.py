@@ -549,6 +549,10 @@ class _Writer:
             if core != 1 or node.op not in OPERATIONS or "axis" not in OPERATIONS[node.op].options:
                 raise Unsupported(f"{node.op} over the last axes of an array with {first.order} axes cannot be written")
             return call(node.op, args[0], axis=integer(first.order - 1))
+        if core is not None:
+            if core > 1 and "axis" not in OPERATIONS[node.op].options:
+                raise Unsupported(f"{node.op} over all entries of a matrix cannot be written as one expression")
+            return call(node.op, *args)
         return call(node.op, *(self.unstacked(node, k) for k in range(len(args))))
 
     def unstacked(self, node: Call, position: int) -> ast.Ast:

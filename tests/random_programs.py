@@ -207,7 +207,7 @@ def needs_brackets(operand: Piece, slot: str, before: str, after: str) -> bool:
     if operand.level < SLOT_LEVELS[slot]:
         return True
     if slot == "x":  # an exponent takes no operator of its own
-        return not re.fullmatch(r"\w+|[\d.]+", text)
+        return "ᵀ" in text or not re.fullmatch(r"\w+|[\d.]+", text)
     if slot == "b" and (text.endswith((".T", r"\top")) or (text.endswith("T") and after in "²³⁻")):
         return True
     # bars next to bars are read in another way, or refused

@@ -11,6 +11,7 @@ from .calculus.derive import derivative, derivatives, pullback, pushforward
 from .calculus.formula import formula
 from .calculus.present import present
 from .calculus.simplify import simplify
+from .collection import paused_collection
 from .conditions import conditions
 from .derivation import Attached, Derivative, find_variable
 from .errors import MatcalcError, ShapeError, UsageError
@@ -80,7 +81,7 @@ class Function:
     def __init__(self, request: Request) -> None:
         self.request = request
         self.function = request.function
-        with Attached(self.function):
+        with Attached(self.function), paused_collection():
             self._plan = _plan(self.function, request)
         self._compiled: Compiled | None = None
 

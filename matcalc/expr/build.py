@@ -156,28 +156,6 @@ def split_coefficient(node: Node) -> tuple[Exact, Node]:
 # --- products ------------------------------------------------------------------------------------
 
 
-class _Labels:
-    """A supply of fresh labels with their sizes and renamings (union-find)."""
-
-    __slots__ = ("parent", "sizes")
-
-    def __init__(self) -> None:
-        self.parent: dict[int, int] = {}
-        self.sizes: dict[int, Dim] = {}
-
-    def fresh(self, size: Dim) -> int:
-        label = len(self.sizes)
-        while label in self.sizes:
-            label += 1
-        self.sizes[label] = size
-        return label
-
-    def find(self, label: int) -> int:
-        while label in self.parent:
-            label = self.parent[label]
-        return label
-
-
 def exact_power(base: Exact, exponent: Exact) -> Exact | None:
     """``base ** exponent`` when it is rational, else None."""
     exponent = exact(exponent)

@@ -14,6 +14,7 @@ from ..expr.build import magnitude
 from ..expr.dims import Dim
 from ..expr.nodes import Exact
 from ..syntax import ast
+from .precedence import PRODUCTS
 
 
 class Item(NamedTuple):
@@ -156,13 +157,12 @@ def times(left: ast.Ast, right: ast.Ast) -> ast.Ast:
 
 
 HALF = Fraction(1, 2)
-PRODUCT_OPERATORS = frozenset({"*", ".*", "/", "./", "\\", "kron"})
 
 
 def in_front(scalar: ast.Ast, tree: ast.Ast) -> ast.Ast:
     """A scalar times a product, without brackets: products associate to the left."""
     spine: list[ast.Binary] = []
-    while isinstance(tree, ast.Binary) and tree.op in PRODUCT_OPERATORS:
+    while isinstance(tree, ast.Binary) and tree.op in PRODUCTS:
         if spine and spine[-1].op == "*" and tree.op != "*":
             break
         spine.append(tree)
@@ -265,7 +265,7 @@ def _is_plain(tree: ast.Ast) -> bool:
 
 
 def _is_product(tree: ast.Ast) -> bool:
-    return isinstance(tree, ast.Binary) and tree.op in PRODUCT_OPERATORS
+    return isinstance(tree, ast.Binary) and tree.op in PRODUCTS
 
 
 def signed(sign: int, tree: ast.Ast) -> ast.Ast:

@@ -1,0 +1,652 @@
+"""Which identity an expression is an instance of: what a derivation cites.
+
+Both sides are in index normal form, so that only three things vary: a product's factors that are free of the variable
+are grouped into the networks that connect the others, and each group is one name of the row; the terms of a sum that
+are free of the variable are one name; and the row's variable is the variable itself or, by the chain rule, any node
+that depends on it. The search is bounded by the size of the rows, not by that of the expression.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
+from functools import cache
+from itertools import islice, permutations
+from itertools import product as choices
+from typing import NamedTuple
+
+from ...elaborate import elaborate
+from ...errors import Unsupported
+from ...expr.build import (
+    Operand,
+    add,
+    elementwise,
+    exact,
+    is_symmetric,
+    number,
+    product,
+    scale,
+    split_coefficient,
+)
+from ...expr.dims import Dim, Shape
+from ...expr.nodes import (
+    ONE,
+    Call,
+    Exact,
+    Factor,
+    Map,
+    Node,
+    Product,
+    Structure,
+    Sum,
+    Term,
+    Variable,
+    derived,
+    postorder,
+)
+from ...ops.registry import OPERATIONS
+from ...ops.signature import apply_call
+from ...syntax.parse import parse
+from ..derive import project
+from ..simplify import simplify
+from . import IDENTITIES, Identity
+
+#: The function that stands for any function in the samples of a row, and its slope.
+ANY_FUNCTION, ITS_SLOPE = "sin", "cos"
+#: Ways of assigning the parts of one node to those of a row that are tried before it is given up.
+MOST_ASSIGNMENTS = 200
+SYMMETRIC = frozenset({"symmetric", "spd", "psd"})
+SPACES = frozenset({*SYMMETRIC, "skew", "diagonal", "lower", "upper"})
+
+
+class Match(NamedTuple):
+    """An identity and what its names stand for.
+
+    Parameters
+    ----------
+    identity: the row.
+    coefficient: a scalar node; the expression is this number times the instance of the row.
+    inner: what the row's variable stands for: the variable, or a node that depends on it (then the chain rule goes on).
+    bindings: what every other name of the row stands for.
+    sizes: what the row's sizes stand for.
+    function: the operation that stands for ``f``, in a row about any function.
+    """
+
+    identity: Identity
+    coefficient: Node
+    inner: Node
+    bindings: Mapping[str, Node]
+    sizes: Mapping[str, Dim]
+    function: str = ""
+
+
+def identify(node: Node, variable: Node, order: int = 1) -> Identity | None:
+    """The row of the table that the derivative of a node by a variable is an instance of; None when there is none.
+
+    A row that holds for the variable itself is preferred to one that needs the chain rule, and then the more special
+    one.
+
+    Parameters
+    ----------
+    node: an expression in normal form (`matcalc.calculus.simplify.simplify`).
+    variable: the variable, or any node inside the expression that is taken as one.
+    order: 1 for a first derivative, 2 for a second one.
+    """
+    found = find_match(node, variable, order)
+    return None if found is None else found.identity
+
+
+def find_match(node: Node, variable: Node, order: int = 1) -> Match | None:
+    """As `identify`, with what the names of the row stand for."""
+    if not depends_on(node, variable):
+        return None
+    coefficient, root = split_coefficient(node)
+    multiple, root = _without_multiple(root, variable)
+    by_chain_rule: Match | None = None
+    for pattern in _candidates(root, variable, order):
+        found = _search(pattern, root, coefficient, variable)
+        if found is None:
+            continue
+        found = found._replace(coefficient=product([(multiple, 1, ()), (found.coefficient, 1, ())], ()))
+        if found.inner == variable:
+            return found
+        if by_chain_rule is None and order == 1:
+            by_chain_rule = found
+    return by_chain_rule
+
+
+def depends_on(node: Node, variable: Node) -> bool:
+    """Whether a variable, or any other node, occurs in a node."""
+
+    def occurs(part: Node) -> bool:
+        return part.digest == variable.digest or any(child.cache[key] for child in part.children)
+
+    key = "depends on " + variable.digest.hex()
+    return derived(node, key, occurs)
+
+
+def _without_multiple(root: Node, variable: Node) -> tuple[Node, Node]:
+    """The scalar factors of a product that are free of the variable, and the rest."""
+    if not isinstance(root, Product):
+        return ONE, root
+    scalars = [f for f in root.factors if not f.labels and not depends_on(f.node, variable)]
+    if not scalars:
+        return ONE, root
+    rest = [factor for factor in root.factors if factor not in scalars]
+    return product(scalars, ()), product(rest, range(root.order), dict(enumerate(root.sizes)))
+
+
+# --- rows as nodes -------------------------------------------------------------------------------
+
+
+class _Pattern(NamedTuple):
+    """A row whose expression has been read."""
+
+    identity: Identity
+    coefficient: Exact
+    root: Node
+    variable: Variable
+    names: frozenset[str]
+    weight: int
+
+    @property
+    def is_about_any_function(self) -> bool:
+        return bool(self.identity.definitions)
+
+
+def read(identity: Identity, text: str, shape: Shape | None = None, sample: int = 0) -> Node:
+    """The node of a text in the names of a row, in normal form.
+
+    Parameters
+    ----------
+    identity: the row.
+    text: its expression, its result, or anything else written in its names.
+    shape: the shape of the value, where the text leaves it open (``2 I``).
+    sample: which of its samples of functions is taken.
+    """
+    definitions = f"{identity.definitions[sample]}; " if identity.definitions else ""
+    program = parse(definitions + text, is_function=OPERATIONS.__contains__)
+    types = identity.types
+    if identity.kind == "differential":
+        types |= {f"d{name}": types[name] for name in identity.variables}
+    return simplify(elaborate(program, types, shape=shape).node)[0]
+
+
+@cache
+def _patterns() -> Mapping[tuple[object, ...], tuple[_Pattern, ...]]:
+    """The rows that can be recognised, by what the root must be; special ones first."""
+    grouped: dict[tuple[object, ...], list[_Pattern]] = {}
+    for identity in IDENTITIES:
+        if identity.kind != "derivative" or len(set(identity.variables)) > 1:
+            continue
+        coefficient, root = split_coefficient(read(identity, identity.expression))
+        inside = {part.name: part for part in postorder(root) if isinstance(part, Variable)}
+        variable = inside.pop(identity.variables[0])
+        own = sum(1 for part in postorder(root) if not isinstance(part, Variable))
+        declared = sum(len(part.properties) for part in (*inside.values(), variable))
+        scalars = sum(1 for part in inside.values() if not part.order)
+        weight = 8 * own + 2 * declared - scalars - (20 if identity.definitions else 0)
+        pattern = _Pattern(identity, coefficient, root, variable, frozenset(inside), weight)
+        grouped.setdefault((identity.order, *_key(root, variable, identity)), []).append(pattern)
+    return {key: tuple(sorted(found, key=lambda pattern: -pattern.weight)) for key, found in grouped.items()}
+
+
+def _key(root: Node, variable: Node, identity: Identity | None = None) -> tuple[object, ...]:
+    """What a row and its instances have in common at the root."""
+    if isinstance(root, Product):
+        active = [factor.exponent for factor in root.factors if depends_on(factor.node, variable)]
+        return "product", root.order, tuple(sorted(active))
+    if isinstance(root, Sum):
+        return "sum", root.order, sum(1 for term in root.terms if depends_on(term.node, variable))
+    if isinstance(root, Map):
+        return "map", "" if identity and identity.definitions else root.op
+    if isinstance(root, Call):
+        return "call", root.op
+    return (type(root).__name__,)
+
+
+def _candidates(root: Node, variable: Node, order: int) -> Iterator[_Pattern]:
+    table = _patterns()
+    yield from table.get((order, *_key(root, variable)), ())
+    if isinstance(root, Map) and len(root.args) == 1:
+        yield from table.get((order, "map", ""), ())
+
+
+# --- the search ----------------------------------------------------------------------------------
+
+
+class _Goal(NamedTuple):
+    """A part of the row must be ``ratio`` times a part of the expression."""
+
+    pattern: Node
+    target: Node
+    ratio: Exact
+
+
+class _State(NamedTuple):
+    goals: tuple[_Goal, ...]
+    bindings: Mapping[str, Node]
+    sizes: Mapping[str, Dim]
+    coefficient: Node
+    function: str = ""
+
+
+def _search(pattern: _Pattern, root: Node, coefficient: Exact, variable: Node) -> Match | None:
+    ratio = exact(Fraction(coefficient) / Fraction(pattern.coefficient))
+    stack = [_State((_Goal(pattern.root, root, ratio),), {}, {}, ONE)]
+    search = _Search(pattern, variable)
+    first = True
+    while stack:
+        state = stack.pop()
+        if not state.goals:
+            bindings = dict(state.bindings)
+            inner = bindings.pop(pattern.variable.name)
+            if pattern.variable.properties & SPACES and inner != variable:
+                continue
+            return Match(pattern.identity, state.coefficient, inner, bindings, state.sizes, state.function)
+        goal = state.goals[0]
+        following = list(islice(search.steps(goal, state._replace(goals=state.goals[1:]), first), MOST_ASSIGNMENTS))
+        stack += reversed(following)
+        first = False
+    return None
+
+
+class _Search(NamedTuple):
+    """The rules of matching one row."""
+
+    pattern: _Pattern
+    variable: Node
+
+    def steps(self, goal: _Goal, state: _State, is_root: bool) -> Iterator[_State]:
+        """The states that meet a goal, possibly with further goals."""
+        pattern, target, ratio = goal
+        part, pattern = split_coefficient(pattern)
+        own, target = split_coefficient(target)
+        ratio = exact(Fraction(ratio) * Fraction(own) / Fraction(part))
+        if isinstance(pattern, Variable):
+            bound = self.bind(state, pattern, scale(ratio, target))
+            if bound is not None:
+                yield bound
+            return
+        multiple = self.multiple(pattern, ratio, state)
+        if multiple is not None:
+            inner, after = multiple
+            yield after._replace(goals=(_Goal(inner, target, 1), *after.goals))
+        if isinstance(pattern, Sum) and isinstance(target, Sum):
+            yield from self.sums(pattern, target, ratio, state, is_root)
+        elif isinstance(pattern, Product) and isinstance(target, Product):
+            yield from self.products(pattern, target, ratio, state, is_root)
+        elif is_root and ratio != 1:
+            yield from self.steps(_Goal(pattern, target, 1), _with_coefficient(state, scale(ratio, ONE)), False)
+        elif ratio == 1:
+            yield from self.functions(pattern, target, state)
+
+    def multiple(self, pattern: Node, ratio: Exact, state: _State) -> tuple[Node, _State] | None:
+        """A part of a row that is a named number times something, where the expression has a plain number there."""
+        if not isinstance(pattern, Product) or len(pattern.factors) != 2 or any(f.labels for f in pattern.factors):
+            return None
+        for name, inner in (pattern.factors, pattern.factors[::-1]):
+            if isinstance(name.node, Variable) and not self.is_own(name.node) and name.exponent == inner.exponent == 1:
+                after = self.bind(state, name.node, number(ratio))
+                return None if after is None else (inner.node, after)
+        return None
+
+    def is_active(self, node: Node) -> bool:
+        return depends_on(node, self.variable)
+
+    def is_own(self, node: Node) -> bool:
+        """Whether the row's variable occurs in a part of the row."""
+        return depends_on(node, self.pattern.variable)
+
+    def bind(self, state: _State, name: Variable, node: Node) -> _State | None:
+        """The state in which a name of the row stands for a node; None when it cannot."""
+        if node.order != name.order or self.is_active(node) != (name == self.pattern.variable):
+            return None
+        known = state.bindings.get(name.name)
+        if known is not None:
+            return state if known == node else None
+        if not _has(node, name.properties):
+            return None
+        sizes = _fit_sizes(state.sizes, name.shape, node.shape)
+        if sizes is None:
+            return None
+        return state._replace(bindings={**state.bindings, name.name: node}, sizes=sizes)
+
+    def functions(self, pattern: Node, target: Node, state: _State) -> Iterator[_State]:
+        if isinstance(pattern, Structure) and isinstance(target, Structure):
+            sizes = _fit_sizes(state.sizes, pattern.parameters, target.parameters)
+            if pattern.kind == target.kind and sizes is not None:
+                yield state._replace(sizes=sizes)
+        elif isinstance(pattern, Map) and isinstance(target, Map):
+            yield from self.maps(pattern, target, state)
+        elif isinstance(pattern, Call) and isinstance(target, Call):
+            same = pattern.op == target.op and pattern.parameters == target.parameters
+            if same and pattern.order == target.order and len(pattern.args) == len(target.args):
+                goals = tuple(_Goal(a, b, 1) for a, b in zip(pattern.args, target.args, strict=True))
+                yield state._replace(goals=goals + state.goals)
+
+    def maps(self, pattern: Map, target: Map, state: _State) -> Iterator[_State]:
+        if pattern.axes != target.axes or pattern.order != target.order:
+            return
+        if self.pattern.is_about_any_function and pattern.op == ANY_FUNCTION:
+            if state.function not in ("", target.op) or not OPERATIONS[target.op].slopes:
+                return
+            state = state._replace(function=target.op)
+        elif pattern.op != target.op:
+            return
+        goals = tuple(_Goal(a, b, 1) for a, b in zip(pattern.args, target.args, strict=True))
+        yield state._replace(goals=goals + state.goals)
+
+    # --- sums
+
+    def sums(self, pattern: Sum, target: Sum, ratio: Exact, state: _State, is_root: bool) -> Iterator[_State]:
+        mine = [term for term in pattern.terms if self.is_own(term.node)]
+        rest = [term for term in pattern.terms if not self.is_own(term.node)]
+        its = [term for term in target.terms if self.is_active(term.node)]
+        others = [term for term in target.terms if not self.is_active(term.node)]
+        if len(mine) != len(its) or bool(rest) != bool(others):
+            return
+        if len(rest) == 1 and isinstance(rest[0].node, Variable):
+            for order in permutations(its):
+                for common in self.common_ratios(mine, order, ratio) if is_root else (1,):
+                    after = self.bind(state, rest[0].node, _combined(others, rest[0].coefficient, ratio, common))
+                    if after is not None:
+                        yield _pairs(after, mine, order, ratio, common)
+            return
+        if len(rest) != len(others):
+            return
+        for order in permutations(its):
+            for other_order in permutations(others):
+                for common in self.common_ratios(mine, order, ratio) if is_root else (1,):
+                    yield _pairs(state, [*mine, *rest], [*order, *other_order], ratio, common)
+
+    def common_ratios(self, mine: Sequence[Term], its: Sequence[Term], ratio: Exact) -> list[Exact]:
+        """Numbers that may be taken out of a whole sum; 1 first."""
+        found: list[Exact] = [1]
+        for left, right in zip(mine, its, strict=True):
+            part = exact(Fraction(ratio) * Fraction(right.coefficient) / Fraction(left.coefficient))
+            if part not in found:
+                found.append(part)
+        return found
+
+    # --- products
+
+    def products(
+        self, pattern: Product, target: Product, ratio: Exact, state: _State, is_root: bool
+    ) -> Iterator[_State]:
+        if pattern.order != target.order:
+            return
+        mine = [factor for factor in pattern.factors if self.is_own(factor.node)]
+        its = [factor for factor in target.factors if self.is_active(factor.node)]
+        if sorted(factor.exponent for factor in mine) != sorted(factor.exponent for factor in its):
+            return
+        free, fixed = self.divide(pattern)
+        others = [factor for factor in target.factors if not self.is_active(factor.node)]
+        if len(others) < len(fixed) or (others and not free and len(others) != len(fixed) and not is_root):
+            return
+        for order in permutations(its):
+            if any(a.exponent != b.exponent for a, b in zip(mine, order, strict=True)):
+                continue
+            for chosen in permutations(range(len(others)), len(fixed)):
+                taken = [others[place] for place in chosen]
+                if any(not _alike(a, b) for a, b in zip(fixed, taken, strict=True)):
+                    continue
+                remaining = [factor for place, factor in enumerate(others) if place not in chosen]
+                pairs = [*zip(mine, order, strict=True), *zip(fixed, taken, strict=True)]
+                for after, labels in self.label(pattern, target, pairs, state):
+                    yield from self.group(target, free, remaining, labels, ratio, after, is_root)
+
+    def divide(self, pattern: Product) -> tuple[list[Factor], list[Factor]]:
+        """The factors of a row that are free of its variable: names, each for a network, and what is met one to one."""
+        carried = {label for factor in pattern.factors if self.is_own(factor.node) for label in factor.labels}
+        known = carried | set(range(pattern.order))
+        free: list[Factor] = []
+        fixed: list[Factor] = []
+        for factor in pattern.factors:
+            if self.is_own(factor.node):
+                continue
+            plain = isinstance(factor.node, Variable) and len(set(factor.labels)) == len(factor.labels)
+            (free if plain and set(factor.labels) <= known else fixed).append(factor)
+        return free, fixed
+
+    def label(
+        self, pattern: Product, target: Product, pairs: Sequence[tuple[Factor, Factor]], state: _State
+    ) -> Iterator[tuple[_State, Mapping[int, int]]]:
+        """Every way in which the labels of paired factors correspond, with the pairs' nodes as further goals."""
+        readings = [
+            (its.labels, its.labels[::-1]) if len(its.labels) == 2 and is_symmetric(its.node) else (its.labels,)
+            for _, its in pairs
+        ]
+        goals = tuple(_Goal(mine.node, its.node, 1) for mine, its in pairs)
+        for reading in islice(choices(*readings), MOST_ASSIGNMENTS):
+            labels = {label: label for label in range(pattern.order)}
+            fits = True
+            for (mine, _), names in zip(pairs, reading, strict=True):
+                if len(mine.labels) != len(names):
+                    fits = False
+                    break
+                fits = fits and all(labels.setdefault(a, b) == b for a, b in zip(mine.labels, names, strict=True))
+            if not fits or len(set(labels.values())) != len(labels):
+                continue
+            sizes: Mapping[str, Dim] | None = _fit_sizes(
+                state.sizes,
+                tuple(pattern.sizes[label] for label in labels),
+                tuple(target.sizes[label] for label in labels.values()),
+            )
+            if sizes is not None:
+                yield state._replace(goals=goals + state.goals, sizes=sizes), labels
+
+    def group(
+        self,
+        target: Product,
+        free: Sequence[Factor],
+        remaining: Sequence[Factor],
+        labels: Mapping[int, int],
+        ratio: Exact,
+        state: _State,
+        is_root: bool,
+    ) -> Iterator[_State]:
+        """Every way in which the remaining factors of an expression are the free names of a row."""
+        known = set(labels.values())
+        networks = _networks(remaining, known)
+        scalars = [network for network in networks if not network.boundary]
+        connected = [network for network in networks if network.boundary]
+        places = [tuple(labels[label] for label in factor.labels) for factor in free]
+        options = [
+            [place for place, names in enumerate(places) if network.boundary <= set(names)] for network in connected
+        ]
+        for assignment in islice(choices(*options), MOST_ASSIGNMENTS):
+            after: _State | None = state
+            outside: list[Factor] = [factor for network in scalars for factor in network.factors]
+            factor_left = ratio
+            for place, (factor, names) in enumerate(zip(free, places, strict=True)):
+                members = [
+                    inner
+                    for network, chosen in zip(connected, assignment, strict=True)
+                    if chosen == place
+                    for inner in network.factors
+                ]
+                if {label for inner in members for label in inner.labels if label in known} != set(names):
+                    after = None
+                    break
+                if factor.exponent == 1 and (outside or factor_left != 1):
+                    members += outside
+                    outside = []
+                if not members:
+                    after = None
+                    break
+                node = _network_node(members, names, target, factor.exponent)
+                if node is None or after is None:
+                    after = None
+                    break
+                if factor.exponent == 1:
+                    node, factor_left = scale(factor_left, node), 1
+                assert isinstance(factor.node, Variable)
+                after = self.bind(after, factor.node, node)
+                if after is None:
+                    break
+            if after is None:
+                continue
+            if outside or factor_left != 1:
+                if not is_root:
+                    continue
+                after = _with_coefficient(after, scale(factor_left, product(outside, ())))
+            yield after
+
+
+class _Network(NamedTuple):
+    """Factors that are connected by labels of their own, and the labels at which the rest is attached."""
+
+    factors: tuple[Factor, ...]
+    boundary: frozenset[int]
+
+
+def _networks(factors: Sequence[Factor], known: set[int]) -> list[_Network]:
+    found: list[tuple[set[int], list[Factor]]] = []
+    for factor in factors:
+        own = set(factor.labels) - known
+        members = [factor]
+        apart = []
+        for labels, others in found:
+            if labels & own:
+                own |= labels
+                members = others + members
+            else:
+                apart.append((labels, others))
+        found = [*apart, (own, members)]
+    return [
+        _Network(tuple(members), frozenset(label for factor in members for label in factor.labels if label in known))
+        for _, members in found
+    ]
+
+
+def _network_node(members: Sequence[Factor], names: tuple[int, ...], target: Product, exponent: Exact) -> Node | None:
+    """The node that raised to an exponent is the product of some factors; None when there is none."""
+    summed = {label for factor in members for label in factor.labels} - set(names)
+    operands: list[Operand]
+    if exponent == 1:
+        operands = list(members)
+    elif exponent == -1 and not summed:
+        operands = [(factor.node, -factor.exponent, factor.labels) for factor in members]
+    elif len(members) == 1 and members[0].exponent == exponent and not summed:
+        operands = [(members[0].node, 1, members[0].labels)]
+    else:
+        return None
+    return product(operands, names, {label: target.sizes[label] for label in names})
+
+
+def _pairs(state: _State, mine: Sequence[Term], its: Sequence[Term], ratio: Exact, common: Exact) -> _State:
+    goals = tuple(
+        _Goal(
+            left.node,
+            right.node,
+            exact(Fraction(ratio) * Fraction(right.coefficient) / Fraction(left.coefficient) / Fraction(common)),
+        )
+        for left, right in zip(mine, its, strict=True)
+    )
+    after = state._replace(goals=goals + state.goals)
+    return after if common == 1 else _with_coefficient(after, scale(common, ONE))
+
+
+def _combined(terms: Sequence[Term], coefficient: Exact, ratio: Exact, common: Exact) -> Node:
+    """The sum of some terms, divided by the coefficient that it has in a row."""
+    by = Fraction(ratio) / Fraction(coefficient) / Fraction(common)
+    return add([(exact(by * Fraction(term.coefficient)), term.node) for term in terms], terms[0].node.shape)
+
+
+def _with_coefficient(state: _State, more: Node) -> _State:
+    return state._replace(coefficient=product([(state.coefficient, 1, ()), (more, 1, ())], ()))
+
+
+def _alike(left: Factor, right: Factor) -> bool:
+    """Whether two factors may correspond, judged by what is cheap to see."""
+    if left.exponent != right.exponent or len(left.labels) != len(right.labels):
+        return False
+    return isinstance(left.node, Variable) or type(left.node) is type(right.node)
+
+
+def _has(node: Node, properties: frozenset[str]) -> bool:
+    """Whether a node is what a row declares; signs and definiteness are conditions that are told to the reader."""
+    structure = properties & (SPACES | {"orthogonal", "integer"})
+    if structure & SYMMETRIC:
+        return is_symmetric(node)
+    return not structure or (isinstance(node, Variable | Call) and structure <= node.properties)
+
+
+def _fit_sizes(known: Mapping[str, Dim], pattern: Sequence[Dim], target: Sequence[Dim]) -> Mapping[str, Dim] | None:
+    """The sizes of a row that make one shape the other; None when they differ."""
+    if len(pattern) != len(target):
+        return None
+    sizes = dict(known)
+    for mine, its in zip(pattern, target, strict=True):
+        name = mine.name
+        if name is not None:
+            if sizes.setdefault(name, its) != its:
+                return None
+        elif mine.substitute(sizes) != its:
+            return None
+    return sizes
+
+
+# --- back to the expression ----------------------------------------------------------------------
+
+
+def instantiate(match: Match) -> Node:
+    """The derivative that a row states for what was matched, by `Match.inner`; equal to what the engine computes.
+
+    Parameters
+    ----------
+    match: what `find_match` returned.
+
+    Raises
+    ------
+    Unsupported: the row is not in the layout of the computed derivative.
+    """
+    identity = match.identity
+    if identity.layout != "gradient":
+        raise Unsupported(f"the identity {identity.name} is stated in the layout {identity.layout}")
+    expression = read(identity, identity.expression)
+    variable = next(
+        part for part in postorder(expression) if isinstance(part, Variable) and part.name == identity.variables[0]
+    )
+    shape = expression.shape + variable.shape * identity.order
+    result = _replaced(read(identity, identity.result, shape), match)
+    names = tuple(range(result.order))
+    whole = product([(match.coefficient, 1, ()), (result, 1, names)], names, dict(enumerate(result.shape)))
+    lead = expression.order
+    for _ in range(identity.order):
+        if isinstance(match.inner, Variable):
+            whole = project(whole, match.inner, lead) if identity.order == 1 else whole
+    return simplify(whole)[0]
+
+
+def _replaced(root: Node, match: Match) -> Node:
+    """A node in the names of a row with what they stand for."""
+    values = {**match.bindings, match.identity.variables[0]: match.inner}
+    about_any = bool(match.identity.definitions)
+    done: dict[bytes, Node] = {}
+    for node in postorder(root):
+        shape = tuple(dim.substitute(match.sizes) for dim in node.shape)
+        children = [done[child.digest] for child in node.children]
+        made = node
+        if isinstance(node, Variable):
+            made = values[node.name]
+        elif isinstance(node, Structure):
+            made = Structure(node.kind, *(dim.substitute(match.sizes) for dim in node.parameters))
+        elif isinstance(node, Product):
+            operands: list[Operand] = [
+                (child, factor.exponent, factor.labels) for factor, child in zip(node.factors, children, strict=True)
+            ]
+            sizes = {label: dim.substitute(match.sizes) for label, dim in enumerate(node.sizes)}
+            made = product(operands, range(node.order), sizes)
+        elif isinstance(node, Sum):
+            made = add([(term.coefficient, child) for term, child in zip(node.terms, children, strict=True)], shape)
+        elif isinstance(node, Map) and about_any and node.op in (ANY_FUNCTION, ITS_SLOPE):
+            value = elementwise(match.function, *children)
+            made = value if node.op == ANY_FUNCTION else OPERATIONS[match.function].slopes[0](value, *children)
+        elif isinstance(node, Map):
+            made = Map(node.op, tuple(children), node.axes, shape)
+        elif isinstance(node, Call):
+            made = apply_call(OPERATIONS[node.op], children, dict(node.parameters))
+        done[node.digest] = made
+    return done[root.digest]

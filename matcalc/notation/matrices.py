@@ -20,6 +20,7 @@ from ..ops.registry import OPERATIONS
 from ..ops.signature import cores
 from ..syntax import ast
 from .cost import operator_count
+from .intermediates import name_intermediates
 from .network import Network, read_network, reduce, structure_ast
 from .pieces import (
     Chain,
@@ -43,6 +44,8 @@ RENAMED_MAPS: Mapping[str, str] = {"maximum": "max", "minimum": "min"}
 LARGEST_INLINE = 400
 #: Block matrices with more rows or columns of blocks than this are written as sums.
 LARGEST_GRID = 6
+#: The kind of value a variable with so many axes is.
+KINDS: Mapping[int, str] = MappingProxyType({0: "scalar", 1: "column", 2: "matrix"})
 #: How many variables of a sub-expression decide its place among others.
 MOST_RANKS = 8
 
@@ -72,17 +75,35 @@ def to_program(
     taken: Sequence[str] = (),
     definitions: Mapping[str, Node] = MappingProxyType({}),
 ) -> ast.Ast:
-    """Like `to_ast`, but a long formula names what it repeats: ``t1 = …; … t1 …``.
+    """Like `to_ast`, but the formula names what it repeats: ``p = softmax(A x); (diag(p) - p p^T) A``.
 
     Parameters
     ----------
     taken: names that may not be used for intermediates.
     definitions: intermediates that the reader named, in order; a name is used where that makes the formula shorter.
     """
-    if definitions:
-        inline = to_program(node, order, taken)
-        shorter = _with_definitions(node, order, definitions)
-        return shorter if shorter is not None and operator_count(shorter) < operator_count(inline) else inline
+    kinds = {part.name: KINDS.get(part.order, "") for part in postorder(node) if isinstance(part, Variable)}
+    used = {*taken, *order, *definitions, *_size_names(node)}
+    inline = name_intermediates(_inline_program(node, order, taken), kinds, used)
+    own_names = _with_definitions(node, order, definitions) if definitions else None
+    if own_names is None:
+        return inline
+    for statement in own_names.statements[:-1]:
+        value = definitions[statement.target.id] if isinstance(statement, ast.Assign) else node
+        kinds |= {part.name: KINDS.get(part.order, "") for part in postorder(value) if isinstance(part, Variable)}
+    kinds |= {name: KINDS.get(value.order, "") for name, value in definitions.items()}
+    named = name_intermediates(own_names, kinds, used)
+    shorter = operator_count(inline) - operator_count(named)
+    return named if shorter > 0 or (shorter == 0 and isinstance(inline, ast.Program)) else inline
+
+
+def _size_names(node: Node) -> set[str]:
+    """The names of sizes in a node."""
+    return {name for part in postorder(node) for dim in part.shape for name in dim.names}
+
+
+def _inline_program(node: Node, order: Sequence[str], taken: Sequence[str]) -> ast.Ast:
+    """The formula in one piece; a long one names what it repeats while it is written."""
     writer = _Writer(order)
     sizes: dict[bytes, int] = {}
     uses: dict[bytes, int] = {}
@@ -116,7 +137,7 @@ def to_program(
     return ast.Program(tuple(statements))
 
 
-def _with_definitions(node: Node, order: Sequence[str], definitions: Mapping[str, Node]) -> ast.Ast | None:
+def _with_definitions(node: Node, order: Sequence[str], definitions: Mapping[str, Node]) -> ast.Program | None:
     """The formula in the reader's own names for intermediates, with the definitions it needs in front."""
     inside = {part.digest for part in postorder(node)}
     reachable: dict[str, Node] = {}

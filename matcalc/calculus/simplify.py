@@ -7,7 +7,7 @@ in the tables at the end, by the kind of node they look at.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 
 from ..expr.build import (
@@ -29,6 +29,7 @@ from ..expr.build import (
     scale,
     split_coefficient,
     trace,
+    variables,
     with_children,
     zeros,
 )
@@ -384,10 +385,13 @@ def sigmoid_of_exp(node: Product) -> Node | None:
         if argument is None:
             continue
         count = -int(factor.exponent)
+        kept = _exponentials_of_softmax(node)
         removed = {place}
         added: list[Operand] = []
         for other_place, other in enumerate(node.factors):
             if not (isinstance(other.node, Map) and other.node.op == "exp" and other.labels == factor.labels):
+                continue
+            if other_place in kept:
                 continue
             power_of_exp = exact(other.exponent)
             if not isinstance(power_of_exp, int):
@@ -420,6 +424,8 @@ def sigmoid_times_exp(node: Product) -> Node | None:
         for other_place, other in enumerate(node.factors):
             if not (isinstance(other.node, Map) and other.node.op == "exp" and other.labels == factor.labels):
                 continue
+            if other_place in _exponentials_of_softmax(node):
+                continue
             if (other.exponent == 1 and other.node.args[0] == scale(-1, argument)) or (
                 other.exponent == -1 and other.node.args[0] == argument
             ):
@@ -448,6 +454,19 @@ def sigmoid_pair(node: Product) -> Node | None:
 
 def softmax_of_exp(node: Product) -> Node | None:
     """``exp(z) / sum(exp(z))`` is ``softmax(z)``."""
+    for place, other_place in _softmax_quotients(node):
+        total, other = node.factors[place].node, node.factors[other_place]
+        assert isinstance(total, Product)
+        assert isinstance(other.node, Map)
+        axis = total.factors[0].labels.index(total.order)
+        moved = [a for a in range(other.node.order) if a != axis] + [axis]
+        weights = call("softmax", permute(other.node.args[0], moved))
+        return _replace(node, {place, other_place}, [(weights, 1, tuple(other.labels[a] for a in moved))])
+    return None
+
+
+def _softmax_quotients(node: Product) -> Iterator[tuple[int, int]]:
+    """The places of ``1 / sum(exp(z))`` and ``exp(z)``."""
     for place, factor in enumerate(node.factors):
         total = factor.node
         if factor.exponent != -1 or not isinstance(total, Product) or len(total.factors) != 1:
@@ -455,27 +474,27 @@ def softmax_of_exp(node: Product) -> Node | None:
         top, exponent, names = total.factors[0]
         if exponent != 1 or not (isinstance(top, Map) and top.op == "exp"):
             continue
-        summed = list(total.summed)
-        if len(summed) != 1 or sorted(names) != list(range(len(total.sizes))):
+        if len(list(total.summed)) != 1 or sorted(names) != list(range(len(total.sizes))):
             continue
-        axis = names.index(summed[0])
         for other_place, other in enumerate(node.factors):
             if other.node != top or other.exponent != 1:
                 continue
             outer = tuple(other.labels[names.index(label)] for label in range(total.order))
-            if outer != factor.labels:
-                continue
-            moved = [a for a in range(top.order) if a != axis] + [axis]
-            weights = call("softmax", permute(top.args[0], moved))
-            return _replace(node, {place, other_place}, [(weights, 1, tuple(other.labels[a] for a in moved))])
-    return None
+            if outer == factor.labels:
+                yield place, other_place
+
+
+def _exponentials_of_softmax(node: Product) -> frozenset[int]:
+    """The places of exponentials that `softmax_of_exp` needs, which other rules leave to it."""
+    return frozenset(top for _, top in _softmax_quotients(node))
 
 
 def cancel_exponentials(node: Product) -> Node | None:
     """``exp(u) exp(-u) = 1``."""
     found: dict[tuple[bytes, tuple[int, ...]], int] = {}
+    kept = _exponentials_of_softmax(node)
     for place, factor in enumerate(node.factors):
-        if isinstance(factor.node, Map) and factor.node.op == "exp":
+        if isinstance(factor.node, Map) and factor.node.op == "exp" and place not in kept:
             coefficient, inner = split_coefficient(factor.node.args[0])
             key = (inner.digest, factor.labels)
             if key not in found:
@@ -666,8 +685,9 @@ def map_of_relabelled(node: Map) -> Node | None:
         return None
     arg = node.args[0]
     coefficient, inner = split_coefficient(arg)
-    if is_ones(inner) and arg.shape:
-        return broadcast(rewrite(map_(node.op, number(coefficient))), node.shape, ())
+    if arg.shape and (is_ones(inner) or is_zero(arg)):
+        value = number(coefficient) if is_ones(inner) else number(0)
+        return broadcast(rewrite(map_(node.op, value)), node.shape, ())
     if not isinstance(inner, Product) or list(inner.summed) or len(inner.factors) != 1:
         return None
     base, exponent, names = inner.factors[0]
@@ -718,6 +738,19 @@ def map_args_by_axes(node: Map) -> Node | None:
         )
         return broadcast(small, node.shape, kept)
     return Map(node.op, tuple(args), tuple(axes), node.shape)
+
+
+def symmetric_operands(node: Map) -> Node | None:
+    """``max(y, x) = max(x, y)``: operands by the names in them, numbers last."""
+
+    def place(position: int) -> tuple[bool, list[str], int, bytes, tuple[int, ...]]:
+        arg = node.args[position]
+        names = [variable.name for variable in variables(arg)]
+        return not names, names, -arg.order, arg.digest, node.axes[position]
+
+    if place(0) <= place(1):
+        return None
+    return Map(node.op, node.args[::-1], node.axes[::-1], node.shape)
 
 
 def log_of(node: Map) -> Node | None:
@@ -789,6 +822,14 @@ def abs_of(node: Map) -> Node | None:
     if coefficient != 1:
         return scale(magnitude(coefficient), inner if is_nonnegative(inner) else map_("abs", inner))
     return None
+
+
+def relu_of(node: Map) -> Node | None:
+    """``relu(x) = x`` where x is known to be nonnegative, ``relu(x) = 0`` where ``-x`` is."""
+    arg = node.args[0]
+    if is_nonnegative(arg):
+        return arg
+    return zeros(node.shape) if is_nonnegative(scale(-1, arg)) else None
 
 
 def even_function(node: Map) -> Node | None:
@@ -1003,6 +1044,14 @@ def norm_of_scaled(node: Call) -> Node | None:
     return None
 
 
+def direction_of_scaled(node: Call) -> Node | None:
+    """``c x / ||c x||`` is ``x / ||x||`` for a positive number c, its negative for a negative one."""
+    coefficient, inner = split_coefficient(node.args[0])
+    if coefficient == 1:
+        return None
+    return scale(1 if coefficient > 0 else -1, call("normalize", inner, **dict(node.parameters)))
+
+
 def commutes_plainly(first: Node, second: Node) -> bool:
     """Whether two matrices are multiples of the same matrix, or one of the identity."""
     cores = []
@@ -1068,9 +1117,11 @@ MAP_RULES: Mapping[str, tuple[Callable[[Map], Node | None], ...]] = {
     "log": (log_of,),
     "exp": (exp_of,),
     "abs": (abs_of,),
+    "relu": (relu_of,),
     "pow": (numeric_power,),
     "sign": (sign_of_scaled,),
-    "maximum": (maximum_with_zero,),
+    "maximum": (maximum_with_zero, symmetric_operands),
+    **dict.fromkeys(("minimum", "hypot", "eq", "ne"), (symmetric_operands,)),
     **dict.fromkeys(("cos", "cosh", "normpdf"), (even_function,)),
     **dict.fromkeys(("sin", "tan", "tanh", "sinh", "asin", "atan", "asinh", "atanh", "erf", "cbrt"), (odd_function,)),
 }
@@ -1081,6 +1132,7 @@ CALL_RULES: Mapping[str, tuple[Callable[[Call], Node | None], ...]] = {
     "logm_frechet": (frechet_of_commuting,),
     "sylvester": (sylvester_of_commuting,),
     "prod": (product_of_eigenvalues,),
+    "normalize": (direction_of_scaled,),
     "det": (determinant_of,),
     "logdet": (determinant_of,),
     **dict.fromkeys(("norm", "norminf", "nuclear", "spectral"), (norm_of_scaled,)),

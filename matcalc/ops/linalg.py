@@ -762,6 +762,7 @@ FUNCTIONS: tuple[Operation, ...] = (
         sample="invertible",
         reference=f"{COOKBOOK}, eq. 59",
         keeps=(*SHAPES, "spd", "skew", "orthogonal"),
+        gives=("invertible",),
     ),
     Operation(
         "det",
@@ -772,9 +773,9 @@ FUNCTIONS: tuple[Operation, ...] = (
         differential=det_differential,
         numpy="np.linalg.det({0})",
         latex=r"\det",
-        domain="det({0}) != 0",
         sample="invertible",
         reference=f"{COOKBOOK}, eq. 46",
+        turns={"spd": ("positive",), "psd": ("nonnegative",), "invertible": ("nonzero",)},
     ),
     Operation(
         "logdet",
@@ -798,7 +799,7 @@ FUNCTIONS: tuple[Operation, ...] = (
         numpy="np.linalg.pinv({0})",
         domain="the rank of {0} is constant nearby",
         reference="Golub & Pereyra, SIAM J. Numer. Anal. 10 (1973), eq. 4.12",
-        keeps=("symmetric", "diagonal", "spd", "psd", "orthogonal"),
+        keeps=("symmetric", "diagonal", "spd", "psd", "orthogonal", "invertible"),
     ),
     Operation(
         "adj",
@@ -808,10 +809,9 @@ FUNCTIONS: tuple[Operation, ...] = (
         signature="(n,n)->(n,n)",
         differential=adj_differential,
         numpy="adjugate({0})",
-        domain="det({0}) != 0",
         sample="invertible",
         reference=f"{MAGNUS}, ch. 8, section 6",
-        keeps=(*SHAPES, "spd"),
+        keeps=(*SHAPES, "spd", "invertible"),
     ),
     Operation(
         "chol",
@@ -821,11 +821,11 @@ FUNCTIONS: tuple[Operation, ...] = (
         signature="(n,n)->(n,n)",
         differential=chol_differential,
         numpy=symmetric_argument("np.linalg.cholesky({0})"),
-        domain="{0} is symmetric positive definite",
+        domain="{0} is symmetric; {0} is positive definite",
         sample="spd",
         reference="Murray, Differentiation of the Cholesky decomposition (2016), eq. 8",
         keeps=("diagonal",),
-        gives=("lower",),
+        gives=("lower", "diagonal_positive"),
     ),
     Operation(
         "expm",
@@ -837,6 +837,8 @@ FUNCTIONS: tuple[Operation, ...] = (
         latex=r"\exp",
         reference=f"{HIGHAM}, eq. 10.15",
         keeps=SHAPES,
+        turns={"symmetric": ("spd",), "skew": ("orthogonal",)},
+        gives=("invertible",),
     ),
     Operation(
         "expm_frechet",
@@ -861,6 +863,7 @@ FUNCTIONS: tuple[Operation, ...] = (
         sample="spd",
         reference=f"{HIGHAM}, eq. 11.10",
         keeps=SHAPES,
+        turns={"orthogonal": ("skew",)},
     ),
     Operation(
         "logm_frechet",
@@ -885,7 +888,7 @@ FUNCTIONS: tuple[Operation, ...] = (
         domain="{0} has no eigenvalue on the closed negative real axis",
         sample="spd",
         reference=f"{HIGHAM}, section 6.1",
-        keeps=(*SHAPES, "spd"),
+        keeps=(*SHAPES, "psd", "spd", "orthogonal", "invertible"),
     ),
     Operation(
         "sylvester",
@@ -909,7 +912,7 @@ FUNCTIONS: tuple[Operation, ...] = (
         numpy="matpow({0}, {1})",
         sample="invertible order",
         reference=f"{MAGNUS}, ch. 9, section 14",
-        keeps=SHAPES,
+        keeps=(*SHAPES, "spd", "orthogonal", "invertible"),
     ),
     Operation(
         "matpow_frechet",
@@ -932,6 +935,7 @@ FUNCTIONS: tuple[Operation, ...] = (
         numpy="tracepow({0}, {1})",
         sample="invertible order",
         reference=f"{COOKBOOK}, eq. 121",
+        turns={"spd": ("positive",)},
     ),
 )
 
@@ -943,9 +947,10 @@ SPECTRA: tuple[Operation, ...] = (
         signature="(n,n)->(n)",
         differential=eigvals_differential,
         numpy=symmetric_argument("np.linalg.eigvalsh({0})"),
-        domain="{0} is symmetric with distinct eigenvalues",
+        domain="{0} is symmetric",
         sample="symmetric",
         reference=f"{MAGNUS}, ch. 8, theorem 7",
+        turns={"spd": ("positive",), "psd": ("nonnegative",), "invertible": ("nonzero",)},
     ),
     Operation(
         "eigvecs",
@@ -954,7 +959,7 @@ SPECTRA: tuple[Operation, ...] = (
         signature="(n,n)->(n,n)",
         differential=eigvecs_differential,
         numpy=symmetric_argument("eigvecs({0})"),
-        domain="{0} is symmetric with distinct eigenvalues",
+        domain="{0} is symmetric; the eigenvalues of {0} are distinct",
         sample="symmetric",
         reference=f"{MAGNUS}, ch. 8, theorem 7",
         gives=("orthogonal",),
@@ -971,6 +976,7 @@ SPECTRA: tuple[Operation, ...] = (
         sample="symmetric",
         reference=f"{MAGNUS}, ch. 8, theorem 7",
         kink="equal eigenvalues share",
+        turns={"spd": ("positive",), "psd": ("nonnegative",), "invertible": ("nonzero",)},
     ),
     Operation(
         "eigmin",
@@ -984,6 +990,7 @@ SPECTRA: tuple[Operation, ...] = (
         sample="symmetric",
         reference=f"{MAGNUS}, ch. 8, theorem 7",
         kink="equal eigenvalues share",
+        turns={"spd": ("positive",), "psd": ("nonnegative",), "invertible": ("nonzero",)},
     ),
     Operation(
         "eigmaxproj",
@@ -992,7 +999,7 @@ SPECTRA: tuple[Operation, ...] = (
         signature="(n,n)->(n,n)",
         differential=projector_differential("eigmax"),
         numpy=symmetric_argument("eigmaxproj({0})"),
-        domain="{0} is symmetric",
+        domain="{0} is symmetric; the largest eigenvalue of {0} is simple",
         sample="symmetric",
         reference=f"{MAGNUS}, ch. 8, theorem 7",
         gives=("psd",),
@@ -1004,7 +1011,7 @@ SPECTRA: tuple[Operation, ...] = (
         signature="(n,n)->(n,n)",
         differential=projector_differential("eigmin"),
         numpy=symmetric_argument("eigminproj({0})"),
-        domain="{0} is symmetric",
+        domain="{0} is symmetric; the smallest eigenvalue of {0} is simple",
         sample="symmetric",
         reference=f"{MAGNUS}, ch. 8, theorem 7",
         gives=("psd",),
@@ -1016,9 +1023,9 @@ SPECTRA: tuple[Operation, ...] = (
         signature="(m,n)->(min)",
         differential=svdvals_differential,
         numpy="np.linalg.svd({0}, compute_uv=False)",
-        domain="the singular values of {0} are distinct and not 0",
         reference=f"{COOKBOOK}, eq. 65",
         gives=("nonnegative",),
+        turns={"invertible": ("positive",)},
     ),
     Operation(
         "svd_u",
@@ -1050,6 +1057,7 @@ SPECTRA: tuple[Operation, ...] = (
         kink="the subgradient of least norm where singular values are 0",
         gives=("nonnegative",),
         reference="Watson, Linear Algebra Appl. 170 (1992)",
+        turns={"invertible": ("positive",), "nonzero": ("positive",)},
     ),
     Operation(
         "polar",
@@ -1061,6 +1069,7 @@ SPECTRA: tuple[Operation, ...] = (
         domain="{0} has full rank",
         reference=f"{HIGHAM}, section 8.1",
         keeps=("spd", "diagonal"),
+        turns={"invertible": ("orthogonal",)},
     ),
     Operation(
         "spectral",
@@ -1072,6 +1081,7 @@ SPECTRA: tuple[Operation, ...] = (
         kink="equal singular values share; 0 at 0",
         gives=("nonnegative",),
         reference="Watson, Linear Algebra Appl. 170 (1992)",
+        turns={"invertible": ("positive",), "nonzero": ("positive",)},
     ),
     Operation(
         "spectraldir",

@@ -55,14 +55,16 @@ class Operation:
         str``; the operands are names. Only ``np``, ``linalg`` (scipy.linalg), ``special`` (scipy.special) and the
         functions of ``matcalc.lower.runtime`` and ``runtime_scipy`` may be named.
     latex: the head of a call, ``\\exp``; empty means ``\\operatorname{name}``.
-    domain: where it is defined, as text for conditions, with ``{0}`` for the operand: ``"{0} > 0"``; empty for
-        everywhere.
+    domain: where the value is defined, as text for conditions, with ``{0}`` for the operand: ``"{0} > 0"``; several
+        conditions are separated by ``;``, empty is everywhere. What a derivative needs besides follows from the
+        operations in it.
     kink: the value taken at kinks.
     sample: how test operands are drawn: ``real positive nonzero unit above_one mask order spd symmetric invertible``,
         one word per operand, or one for all.
     reference: author and equation number of the formula.
-    keeps: properties of the operand that the value shares (``symmetric spd``).
-    gives: properties of the value in any case.
+    keeps: facts of the operands that the value shares (``symmetric spd``), as `matcalc.expr.facts` names them.
+    turns: what a fact of the operands makes of the value: ``{"skew": ("orthogonal",)}`` for the matrix exponential.
+    gives: facts of the value in any case.
     """
 
     name: str
@@ -87,4 +89,5 @@ class Operation:
     sample: str = "real"
     reference: str = ""
     keeps: tuple[str, ...] = ()
+    turns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     gives: tuple[str, ...] = ()

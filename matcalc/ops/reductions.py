@@ -414,6 +414,7 @@ CALLS: tuple[Operation, ...] = (
         differential=prod_differential,
         numpy=over_axes("np.prod"),
         latex=r"\prod",
+        keeps=("positive", "nonnegative", "nonzero"),
     ),
     Operation(
         "prodexcept",
@@ -425,6 +426,7 @@ CALLS: tuple[Operation, ...] = (
         typing=same_shape("prodexcept"),
         differential=prodexcept_differential,
         numpy=with_core("prodexcept"),
+        keeps=("positive", "nonnegative", "nonzero"),
     ),
     Operation(
         "prodexcept2",
@@ -450,6 +452,7 @@ CALLS: tuple[Operation, ...] = (
         latex=r"\max",
         kink="ties share",
         reference="Boyd & Vandenberghe, Convex Optimization (2004), section 3.2.3",
+        keeps=("positive", "nonnegative", "negative", "nonpositive", "nonzero", "integer", "zero"),
     ),
     Operation(
         "min",
@@ -463,6 +466,7 @@ CALLS: tuple[Operation, ...] = (
         numpy=over_axes("np.min"),
         latex=r"\min",
         kink="ties share",
+        keeps=("positive", "nonnegative", "negative", "nonpositive", "nonzero", "integer", "zero"),
     ),
     Operation(
         "var",
@@ -476,6 +480,7 @@ CALLS: tuple[Operation, ...] = (
         numpy=over_axes("np.var"),
         gives=("nonnegative",),
         reference=ENTRYWISE_SUM,
+        keeps=("zero",),
     ),
     Operation(
         "std",
@@ -489,6 +494,7 @@ CALLS: tuple[Operation, ...] = (
         numpy=over_axes("np.std"),
         kink="0 where all entries are equal",
         gives=("nonnegative",),
+        keeps=("zero",),
     ),
     Operation(
         "logsumexp",
@@ -517,6 +523,7 @@ CALLS: tuple[Operation, ...] = (
         kink="0 at 0",
         gives=("nonnegative",),
         reference="Petersen & Pedersen, The Matrix Cookbook (2012), eq. 129",
+        turns={"nonzero": ("positive",)},
     ),
     Operation(
         "norminf",
@@ -530,6 +537,7 @@ CALLS: tuple[Operation, ...] = (
         numpy=largest_entry,
         kink="ties share; 0 at 0",
         gives=("nonnegative",),
+        turns={"nonzero": ("positive",)},
     ),
     Operation(
         "argmax",
@@ -556,6 +564,7 @@ CALLS: tuple[Operation, ...] = (
         numpy=with_core("normalize"),
         kink="0 at 0",
         reference="Petersen & Pedersen, The Matrix Cookbook (2012), eq. 130",
+        keeps=("positive", "nonnegative", "negative", "nonpositive", "nonzero"),
     ),
     Operation(
         "softmax",

@@ -8,7 +8,8 @@ from functools import cache
 from ..errors import ShapeError, UsageError
 from ..expr.build import is_symmetric
 from ..expr.dims import Dim, Shape
-from ..expr.nodes import Call, Node, Parameter, Structure, Variable
+from ..expr.facts import FACTS, facts_of
+from ..expr.nodes import Call, Node, Parameter
 from .record import Operation
 
 # What each property says besides itself.
@@ -96,18 +97,25 @@ def value_shape(operation: Operation, args: Sequence[Node], parameters: Mapping[
     return batch + value_core(value, sizes)
 
 
-def properties_of(node: Node) -> frozenset[str]:
-    """What is known of a node by declaration or construction."""
-    known: set[str] = set()
-    if isinstance(node, Variable | Call):
-        known |= node.properties
-    elif isinstance(node, Structure) and node.kind == "delta":
-        known |= {"spd", "diagonal", "orthogonal"}
-    elif isinstance(node, Structure) and node.kind == "lower":
-        known.add("lower")
-    if is_symmetric(node):
-        known.add("symmetric")
-    return closure(known)
+def value_properties(operation: Operation, args: Sequence[Node]) -> frozenset[str]:
+    """What is known of the value of a call: what it gives, and what all its operands with axes have and it keeps."""
+    found = set(operation.gives)
+    if operation.keeps or operation.turns:
+        operands = cores(operation.signature)[0]
+        counted = [arg for arg, names in zip(args, operands, strict=True) if names]
+        shared = -1
+        for arg in counted:
+            shared &= _known(arg)
+        found |= {name for name in operation.keeps if shared & FACTS[name]}
+        for given, more in operation.turns.items():
+            if shared & FACTS[given]:
+                found |= set(more)
+    return closure(found)
+
+
+def _known(node: Node) -> int:
+    facts = facts_of(node)
+    return facts | FACTS["symmetric"] if is_symmetric(node) else facts
 
 
 def closure(properties: set[str]) -> frozenset[str]:
@@ -120,14 +128,3 @@ def closure(properties: set[str]) -> frozenset[str]:
             found.add(name)
             stack.extend(IMPLIED.get(name, ()))
     return frozenset(found)
-
-
-def value_properties(operation: Operation, args: Sequence[Node]) -> frozenset[str]:
-    """The properties of the value of a call; it keeps those that all its matrices have."""
-    found = set(operation.gives)
-    if operation.keeps:
-        operands = cores(operation.signature)[0]
-        matrices = [arg for arg, names in zip(args, operands, strict=True) if len(names) == 2]
-        shared = frozenset.intersection(*(properties_of(arg) for arg in matrices))
-        found |= shared & set(operation.keeps)
-    return closure(found)

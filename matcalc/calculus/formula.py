@@ -8,7 +8,7 @@ from ..expr.build import add
 from ..expr.dims import Shape
 from ..expr.nodes import Exact, Node, Sum, Term, Variable
 from .derive import derivative
-from .present import by_entries, factor_sum, present, sums_of, tidy_numbers
+from .present import by_entries, cost, factor_sum, present, sums_of, tidy_numbers
 from .simplify import simplify
 
 #: Sums with more terms than this are differentiated as a whole.
@@ -55,9 +55,12 @@ def formula(root: Node, wrt: Sequence[Variable], derived: Node | None = None) ->
         slope = derived if whole and derived is not None else add([(coefficient, differentiate(term, wrt))], shape)
         shown = present(slope, written)
         parts += [(c, part) for c, part in shown.terms] if isinstance(shown, Sum) else [(1, shown)]
-    total = add(parts, shape, flatten=False)
-    if len(terms) > 1 and isinstance(total, Sum):
-        total = tidy_numbers(factor_sum(total))
+    apart = add(parts, shape, flatten=False)
+    total = apart
+    if len(terms) > 1 and isinstance(apart, Sum):
+        total = tidy_numbers(factor_sum(apart))
+        if cost(apart) < cost(total):
+            total = apart
     return by_entries(total, written)
 
 

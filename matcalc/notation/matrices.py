@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from string import ascii_lowercase, ascii_uppercase
 from types import MappingProxyType
+from typing import TypeGuard
 
 from ..calculus.simplify import without_axis
 from ..calculus.slices import slice_axis
@@ -376,6 +377,8 @@ class _Writer:
                 network.edges.remove(edge)
                 network.add_vector(0, single(call("diag", chain_ast(edge.chain(0)))))
             column = network.take_vectors(0)
+            if column is not None and len(column) == 1 and _is_diagonal(column[0].ast):
+                return ast.Binary(".*", column[0].ast.args[0], ast.Name("I"))
             return call("diag", chain_ast(column)) if column is not None else call("I", dimension(sizes[0]))
         left, right = network.take_vectors(0), network.take_vectors(1)
         if not network.edges:
@@ -385,6 +388,9 @@ class _Writer:
             columns: Chain = right if right is not None else single(call("ones", dimension(sizes[1])))
             return chain_ast((*rows, *flip(columns)))
         chain = entrywise_chain([edge.turned(0) for edge in network.edges])
+        if left is not None and right is not None and not _is_row_sum(left):
+            # diag(x) A diag(y), with one operator less
+            return ast.Binary(".*", chain_ast((*left, *flip(right))), chain_ast(chain))
         if left is not None and _is_row_sum(left):
             # a column expands over the columns of a matrix by itself
             chain = single(ast.Binary(".*", chain_ast(left), chain_ast(chain)))
@@ -420,6 +426,8 @@ class _Writer:
         letter = dict(zip(used, letters, strict=False))
         specs = ["".join(letter[label] for label in labels) for labels, _ in operands]
         out = "".join(letters[: node.order])
+        if specs == [out]:
+            return with_scalars(coefficient, above, below, operands[0][1])
         body = call("einsum", ast.Str(",".join(specs) + "->" + out), *(tree for _, tree in operands))
         return with_scalars(coefficient, above, below, body)
 
@@ -441,18 +449,11 @@ class _Writer:
         """One component as one matrix operand, or factor by factor when it has no matrix form."""
         outer = sorted({label for factor in group for label in factor.labels if label < node.order})
         if len(group) > 1 and len(outer) <= 2:
-            names = {label: position for position, label in enumerate(outer)}
-            for factor in group:
-                for label in factor.labels:
-                    names.setdefault(label, len(names))
-            sizes = tuple(node.sizes[label] for label in sorted(names, key=lambda label: names[label]))
-            factors = tuple(Factor(f.node, f.exponent, tuple(names[label] for label in f.labels)) for f in group)
-            small = Product(factors, len(outer), sizes)
-            network = read_network(small, self.tree, self.turned, self.appearance, self.factor_key)
-            if network is not None and reduce(network) and not network.above and not network.below:
-                body = self.assemble(network)
-                if body is not None:
-                    return [(tuple(outer), body)]
+            # of A X and X^T A^T the one with fewer transposes is the operand
+            written = [self.write_as_matrix(node, group, labels) for labels in {tuple(outer), tuple(outer[::-1])}]
+            found = [(operator_count(body), labels, body) for labels, body in filter(None, written)]
+            if found:
+                return [min(found, key=lambda operand: operand[:2])[1:]]
         operands = []
         for base, exponent, labels in group:
             tree = self.tree(base)
@@ -462,6 +463,24 @@ class _Writer:
                 tree = raised(tree, exponent, True)
             operands.append((labels, tree))
         return operands
+
+    def write_as_matrix(
+        self, node: Product, group: list[Factor], outer: tuple[int, ...]
+    ) -> tuple[tuple[int, ...], ast.Ast] | None:
+        """One component as a matrix with its output labels in the given order, where it has such a form."""
+        names = {label: position for position, label in enumerate(outer)}
+        for factor in group:
+            for label in factor.labels:
+                names.setdefault(label, len(names))
+        sizes = tuple(node.sizes[label] for label in sorted(names, key=lambda label: names[label]))
+        factors = tuple(Factor(f.node, f.exponent, tuple(names[label] for label in f.labels)) for f in group)
+        small = Product(factors, len(outer), sizes)
+        network = read_network(small, self.tree, self.turned, self.appearance, self.factor_key)
+        if network is not None and reduce(network) and not network.above and not network.below:
+            body = self.assemble(network)
+            if body is not None:
+                return outer, body
+        return None
 
     # -- blocks
 
@@ -685,6 +704,10 @@ def _tile(ranges: set[tuple[Dim, Dim]], total: Dim) -> list[tuple[Dim, Dim]] | N
 
 def _is_positive_dim(dim: Dim) -> bool:
     return bool(dim.terms) and all(coefficient > 0 for _, coefficient in dim.terms)
+
+
+def _is_diagonal(tree: ast.Ast) -> TypeGuard[ast.Call]:
+    return isinstance(tree, ast.Call) and tree.func == "diag"
 
 
 def _is_row_sum(chain: Chain) -> bool:

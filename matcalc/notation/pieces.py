@@ -13,6 +13,7 @@ from typing import NamedTuple
 from ..expr.build import magnitude
 from ..expr.dims import Dim
 from ..expr.nodes import Exact
+from ..ops.registry import OPERATIONS
 from ..syntax import ast
 from .precedence import PRODUCTS
 
@@ -228,7 +229,7 @@ def with_scalars(
             below = [integer(size.denominator), *below]
         if size.numerator != 1 or not above:
             front.append(integer(size.numerator))
-    elif simple and not complicated and (has_body or above):
+    elif simple and not complicated and (has_body or (above and not _is_fraction(size, above))):
         # 2/n X^T r, 1/(2 n) ||r||^2: a short divisor goes in front, with the number
         divisor: ast.Ast = simple[0]
         for name in simple[1:]:
@@ -255,6 +256,16 @@ def with_scalars(
             divisor = times(divisor, other)
         tree = ast.Binary("/", tree, divisor)
     return sign, tree
+
+
+def _is_fraction(size: Exact, above: Sequence[ast.Ast]) -> bool:
+    """Whether ``cos(x) / x`` is to be one fraction: values of functions over a name, not a mean ``1/n ||r||^2``."""
+    functions = [part for part in above if isinstance(part, ast.Call) and _is_entrywise(part)]
+    return size == 1 and bool(functions) and all(part in functions or _is_plain(part) for part in above)
+
+
+def _is_entrywise(tree: ast.Call) -> bool:
+    return tree.func in OPERATIONS and OPERATIONS[tree.func].kind == "map"
 
 
 def _is_plain(tree: ast.Ast) -> bool:

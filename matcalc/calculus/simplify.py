@@ -39,6 +39,7 @@ from ..expr.nodes import ONE, Call, Exact, Map, Node, Product, Structure, Sum, V
 from ..ops.apply import call, map_
 from ..ops.registry import OPERATIONS
 from ..ops.signature import apply_call, cores
+from .structured import structured
 
 #: A product that would grow beyond this many factors keeps its nested products as factors.
 LARGEST_PRODUCT = 24
@@ -220,7 +221,7 @@ def _rewrite_once(node: Node) -> Node | None:
         result = rule(node)
         if result is not None:
             return result
-    return None
+    return structured(node)
 
 
 def _all_labels(node: Product) -> dict[int, Dim]:

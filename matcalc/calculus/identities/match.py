@@ -57,6 +57,7 @@ ANY_FUNCTION, ITS_SLOPE = "sin", "cos"
 MOST_ASSIGNMENTS = 200
 SYMMETRIC = frozenset({"symmetric", "spd", "psd"})
 SPACES = frozenset({*SYMMETRIC, "skew", "diagonal", "lower", "upper"})
+STRUCTURES = frozenset({*SPACES, "orthogonal", "integer"})
 
 
 class Match(NamedTuple):
@@ -100,19 +101,22 @@ def find_match(node: Node, variable: Node, order: int = 1) -> Match | None:
     """As `identify`, with what the names of the row stand for."""
     if not depends_on(node, variable):
         return None
-    coefficient, root = split_coefficient(node)
-    multiple, root = _without_multiple(root, variable)
-    by_chain_rule: Match | None = None
-    for pattern in _candidates(root, variable, order):
-        found = _search(pattern, root, coefficient, variable)
-        if found is None:
-            continue
-        found = found._replace(coefficient=product([(multiple, 1, ()), (found.coefficient, 1, ())], ()))
-        if found.inner == variable:
-            return found
-        if by_chain_rule is None and order == 1:
-            by_chain_rule = found
-    return by_chain_rule
+    best: tuple[tuple[int, ...], Match] | None = None
+    for multiple, coefficient, root in _readings(node, variable):
+        for pattern in _candidates(root, variable, order):
+            if best is not None and (1, *pattern.weight, 1) < best[0]:
+                break
+            found = _search(pattern, root, coefficient, variable)
+            if found is None:
+                continue
+            direct = found.inner == variable
+            if not direct and (order > 1 or isinstance(pattern.root, Variable)):
+                continue
+            whole = product([(multiple, 1, ()), (found.coefficient, 1, ())], ())
+            rank = (int(direct), *pattern.weight, int(whole == ONE))
+            if best is None or rank > best[0]:
+                best = rank, found._replace(coefficient=whole)
+    return None if best is None else best[1]
 
 
 def depends_on(node: Node, variable: Node) -> bool:
@@ -125,15 +129,15 @@ def depends_on(node: Node, variable: Node) -> bool:
     return derived(node, key, occurs)
 
 
-def _without_multiple(root: Node, variable: Node) -> tuple[Node, Node]:
-    """The scalar factors of a product that are free of the variable, and the rest."""
-    if not isinstance(root, Product):
-        return ONE, root
-    scalars = [f for f in root.factors if not f.labels and not depends_on(f.node, variable)]
-    if not scalars:
-        return ONE, root
-    rest = [factor for factor in root.factors if factor not in scalars]
-    return product(scalars, ()), product(rest, range(root.order), dict(enumerate(root.sizes)))
+def _readings(node: Node, variable: Node) -> Iterator[tuple[Node, Exact, Node]]:
+    """A node as a scalar times a number times a root: as it is, then without scalars that are free of the variable."""
+    coefficient, root = split_coefficient(node)
+    yield ONE, coefficient, root
+    if isinstance(root, Product):
+        scalars = [factor for factor in root.factors if not factor.labels and not depends_on(factor.node, variable)]
+        if scalars:
+            rest = [factor for factor in root.factors if factor not in scalars]
+            yield product(scalars, ()), coefficient, product(rest, range(root.order), dict(enumerate(root.sizes)))
 
 
 # --- rows as nodes -------------------------------------------------------------------------------
@@ -147,7 +151,7 @@ class _Pattern(NamedTuple):
     root: Node
     variable: Variable
     names: frozenset[str]
-    weight: int
+    weight: tuple[int, ...]
 
     @property
     def is_about_any_function(self) -> bool:
@@ -182,13 +186,21 @@ def _patterns() -> Mapping[tuple[object, ...], tuple[_Pattern, ...]]:
         coefficient, root = split_coefficient(read(identity, identity.expression))
         inside = {part.name: part for part in postorder(root) if isinstance(part, Variable)}
         variable = inside.pop(identity.variables[0])
-        own = sum(1 for part in postorder(root) if not isinstance(part, Variable))
-        declared = sum(len(part.properties) for part in (*inside.values(), variable))
-        scalars = sum(1 for part in inside.values() if not part.order)
-        weight = 8 * own + 2 * declared - scalars - (20 if identity.definitions else 0)
+        weight = _weight(identity, root, (*inside.values(), variable))
         pattern = _Pattern(identity, coefficient, root, variable, frozenset(inside), weight)
         grouped.setdefault((identity.order, *_key(root, variable, identity)), []).append(pattern)
-    return {key: tuple(sorted(found, key=lambda pattern: -pattern.weight)) for key, found in grouped.items()}
+    return {
+        key: tuple(sorted(found, key=lambda pattern: pattern.weight, reverse=True)) for key, found in grouped.items()
+    }
+
+
+def _weight(identity: Identity, root: Node, names: Sequence[Variable]) -> tuple[int, ...]:
+    """How special a row is: about given functions, large as a tree, with few names that have to be many things."""
+    size: dict[bytes, int] = {}
+    for part in postorder(root):
+        size[part.digest] = 1 + sum(size[child.digest] for child in part.children)
+    declared = sum(len(name.properties & STRUCTURES) for name in names)
+    return (not identity.definitions, identity.layout == "gradient", size[root.digest], declared, -len(names))
 
 
 def _key(root: Node, variable: Node, identity: Identity | None = None) -> tuple[object, ...]:
@@ -236,19 +248,25 @@ def _search(pattern: _Pattern, root: Node, coefficient: Exact, variable: Node) -
     stack = [_State((_Goal(pattern.root, root, ratio),), {}, {}, ONE)]
     search = _Search(pattern, variable)
     first = True
+    by_chain_rule: Match | None = None
     while stack:
         state = stack.pop()
         if not state.goals:
             bindings = dict(state.bindings)
             inner = bindings.pop(pattern.variable.name)
-            if pattern.variable.properties & SPACES and inner != variable:
+            space = _space(pattern.variable)
+            if space and (inner != variable or _space(inner) != space):
                 continue
-            return Match(pattern.identity, state.coefficient, inner, bindings, state.sizes, state.function)
+            found = Match(pattern.identity, state.coefficient, inner, bindings, state.sizes, state.function)
+            if inner == variable:
+                return found
+            by_chain_rule = by_chain_rule or found
+            continue
         goal = state.goals[0]
         following = list(islice(search.steps(goal, state._replace(goals=state.goals[1:]), first), MOST_ASSIGNMENTS))
         stack += reversed(following)
         first = False
-    return None
+    return by_chain_rule
 
 
 class _Search(NamedTuple):
@@ -263,7 +281,9 @@ class _Search(NamedTuple):
         part, pattern = split_coefficient(pattern)
         own, target = split_coefficient(target)
         ratio = exact(Fraction(ratio) * Fraction(own) / Fraction(part))
-        if isinstance(pattern, Variable):
+        if isinstance(pattern, Variable) and is_root and ratio != 1:
+            yield from self.steps(_Goal(pattern, target, 1), _with_coefficient(state, scale(ratio, ONE)), False)
+        elif isinstance(pattern, Variable):
             bound = self.bind(state, pattern, scale(ratio, target))
             if bound is not None:
                 yield bound
@@ -417,7 +437,6 @@ class _Search(NamedTuple):
             (its.labels, its.labels[::-1]) if len(its.labels) == 2 and is_symmetric(its.node) else (its.labels,)
             for _, its in pairs
         ]
-        goals = tuple(_Goal(mine.node, its.node, 1) for mine, its in pairs)
         for reading in islice(choices(*readings), MOST_ASSIGNMENTS):
             labels = {label: label for label in range(pattern.order)}
             fits = True
@@ -433,7 +452,12 @@ class _Search(NamedTuple):
                 tuple(pattern.sizes[label] for label in labels),
                 tuple(target.sizes[label] for label in labels.values()),
             )
-            if sizes is not None:
+            if sizes is None:
+                continue
+            # an even power of a sum is also that of its opposite
+            signs = [(1, -1) if isinstance(mine.node, Sum) and mine.exponent == 2 else (1,) for mine, _ in pairs]
+            for chosen in choices(*signs):
+                goals = tuple(_Goal(mine.node, its.node, sign) for (mine, its), sign in zip(pairs, chosen, strict=True))
                 yield state._replace(goals=goals + state.goals, sizes=sizes), labels
 
     def group(
@@ -455,43 +479,49 @@ class _Search(NamedTuple):
         options = [
             [place for place, names in enumerate(places) if network.boundary <= set(names)] for network in connected
         ]
+        outside = [factor for network in scalars for factor in network.factors]
         for assignment in islice(choices(*options), MOST_ASSIGNMENTS):
-            after: _State | None = state
-            outside: list[Factor] = [factor for network in scalars for factor in network.factors]
-            factor_left = ratio
-            for place, (factor, names) in enumerate(zip(free, places, strict=True)):
-                members = [
-                    inner
-                    for network, chosen in zip(connected, assignment, strict=True)
-                    if chosen == place
-                    for inner in network.factors
-                ]
-                if {label for inner in members for label in inner.labels if label in known} != set(names):
-                    after = None
-                    break
-                if factor.exponent == 1 and (outside or factor_left != 1):
-                    members += outside
-                    outside = []
-                if not members:
-                    after = None
-                    break
-                node = _network_node(members, names, target, factor.exponent)
-                if node is None or after is None:
-                    after = None
-                    break
-                if factor.exponent == 1:
-                    node, factor_left = scale(factor_left, node), 1
-                assert isinstance(factor.node, Variable)
-                after = self.bind(after, factor.node, node)
-                if after is None:
-                    break
-            if after is None:
-                continue
-            if outside or factor_left != 1:
-                if not is_root:
-                    continue
-                after = _with_coefficient(after, scale(factor_left, product(outside, ())))
-            yield after
+            shares: list[list[Factor]] = [[] for _ in free]
+            for network, place in zip(connected, assignment, strict=True):
+                shares[place] += network.factors
+            bare = [place for place, names in enumerate(places) if not names and free[place].exponent == 1]
+            if is_root and not bare:
+                after = self.shared(target, free, places, shares, state)
+                if after is not None:
+                    yield _with_coefficient(after, scale(ratio, product(outside, ())))
+            if not outside and ratio == 1:
+                takers: list[int | None] = [] if is_root and not bare else [None]
+            else:
+                takers = [*bare, *(p for p, factor in enumerate(free) if factor.exponent == 1 and p not in bare)]
+            for taker in takers:
+                given = [*shares]
+                if taker is not None:
+                    given[taker] = [*shares[taker], *outside]
+                after = self.shared(target, free, places, given, state, taker, ratio)
+                if after is not None:
+                    yield after
+
+    def shared(
+        self,
+        target: Product,
+        free: Sequence[Factor],
+        places: Sequence[tuple[int, ...]],
+        shares: Sequence[Sequence[Factor]],
+        state: _State,
+        taker: int | None = None,
+        ratio: Exact = 1,
+    ) -> _State | None:
+        """The state in which every free name of a row stands for its share of the factors; one takes a number, too."""
+        after: _State | None = state
+        for place, (factor, names, members) in enumerate(zip(free, places, shares, strict=True)):
+            carried = {label for inner in members for label in inner.labels}
+            if not set(names) <= carried or (not members and place != taker):
+                return None
+            node = _network_node(members, names, target, factor.exponent)
+            if node is None or after is None or not isinstance(factor.node, Variable):
+                return None
+            after = self.bind(after, factor.node, scale(ratio, node) if place == taker else node)
+        return after
 
 
 class _Network(NamedTuple):
@@ -523,14 +553,10 @@ def _networks(factors: Sequence[Factor], known: set[int]) -> list[_Network]:
 def _network_node(members: Sequence[Factor], names: tuple[int, ...], target: Product, exponent: Exact) -> Node | None:
     """The node that raised to an exponent is the product of some factors; None when there is none."""
     summed = {label for factor in members for label in factor.labels} - set(names)
-    operands: list[Operand]
-    if exponent == 1:
-        operands = list(members)
-    elif exponent == -1 and not summed:
-        operands = [(factor.node, -factor.exponent, factor.labels) for factor in members]
-    elif len(members) == 1 and members[0].exponent == exponent and not summed:
-        operands = [(members[0].node, 1, members[0].labels)]
-    else:
+    operands: list[Operand] = [
+        (factor.node, exact(Fraction(factor.exponent) / Fraction(exponent)), factor.labels) for factor in members
+    ]
+    if exponent != 1 and (summed or not all(isinstance(power, int) for _, power, _ in operands)):
         return None
     return product(operands, names, {label: target.sizes[label] for label in names})
 
@@ -567,10 +593,16 @@ def _alike(left: Factor, right: Factor) -> bool:
 
 def _has(node: Node, properties: frozenset[str]) -> bool:
     """Whether a node is what a row declares; signs and definiteness are conditions that are told to the reader."""
-    structure = properties & (SPACES | {"orthogonal", "integer"})
+    structure = properties & STRUCTURES
     if structure & SYMMETRIC:
         return is_symmetric(node)
     return not structure or (isinstance(node, Variable | Call) and structure <= node.properties)
+
+
+def _space(node: Node) -> frozenset[str]:
+    """The space of matrices in which a variable is declared."""
+    properties = node.properties & SPACES if isinstance(node, Variable) else frozenset()
+    return frozenset({"symmetric"}) if properties and properties <= SYMMETRIC else properties - SYMMETRIC
 
 
 def _fit_sizes(known: Mapping[str, Dim], pattern: Sequence[Dim], target: Sequence[Dim]) -> Mapping[str, Dim] | None:

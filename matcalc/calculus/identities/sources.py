@@ -1,0 +1,13 @@
+"""The books and papers that rows of the table refer to."""
+
+ABRAMOWITZ = "Abramowitz & Stegun, Handbook of Mathematical Functions (1964)"
+BISHOP = "Bishop, Pattern Recognition and Machine Learning (2006)"
+BOYD = "Boyd & Vandenberghe, Convex Optimization (2004)"
+COOKBOOK = "Petersen & Pedersen, The Matrix Cookbook (2012)"
+GOLUB = "Golub & Van Loan, Matrix Computations (2013)"
+GOODFELLOW = "Goodfellow, Bengio & Courville, Deep Learning (2016)"
+HIGHAM = "Higham, Functions of Matrices (2008)"
+KOREN = "Koren, Bell & Volinsky, Matrix Factorization Techniques for Recommender Systems (2009)"
+MAGNUS = "Magnus & Neudecker, Matrix Differential Calculus (1999)"
+MINKA = "Minka, Old and New Matrix Algebra Useful for Statistics (2000)"
+PARR = "Parr & Howard, The Matrix Calculus You Need For Deep Learning (2018)"

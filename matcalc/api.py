@@ -54,7 +54,8 @@ def derive(
     wrt: the variable; a tuple of two for a mixed second derivative; chosen, with a note, when it is left out.
     vars: declared types by name, or declarations as text; the rest is inferred.
     order: 1 or 2.
-    layout: ``gradient`` (the axes of the output, then of the variable), ``numerator``, ``denominator`` or ``vec``.
+    layout: ``gradient`` (the axes of the output, then of the variable), ``numerator``, ``denominator``, ``vec`` or
+        ``vec-row``.
 
     Raises
     ------
@@ -77,8 +78,6 @@ def derive(
         names = _names(wrt)
         if len(names) not in (1, 2) or (order == 2 and len(names) != 2):
             raise UsageError(f"a derivative is taken by one or two variables, not {len(names)}")
-    if len(names) == 2 and layout in ("numerator", "denominator"):
-        raise UsageError(f"the {layout} layout is for first derivatives", hint="use the layout gradient or vec")
     return Derivative(expr, names, layout, (*notes, *flat_parts(expr, names, len(names))))
 
 

@@ -85,8 +85,9 @@ def _add_wrt(command: argparse.ArgumentParser) -> None:
 def _add_formula(command: argparse.ArgumentParser) -> None:
     _add_wrt(command)
     command.add_argument(
-        "--layout", default="gradient", metavar="LAYOUT", help="gradient, numerator, denominator or vec"
+        "--layout", default="gradient", metavar="LAYOUT", help="gradient, numerator, denominator, vec or vec-row"
     )
+    command.add_argument("--form", metavar="FORM", help="map, kronecker, index, einsum or adjoint; else the shortest")
     form = command.add_mutually_exclusive_group()
     form.add_argument("--latex", action="store_true", help="print the formula as LaTeX")
     form.add_argument("--unicode", action="store_true", help="print the formula with mathematical signs")
@@ -207,13 +208,18 @@ class Answer:
         self.status = status
 
 
-def _facts(derivative: Any) -> str:
-    """The line under a formula: shape, layout, types, conditions."""
+def _facts(derivative: Any, form: Any) -> str:
+    """The line under a formula: shape, layout, form, types, conditions."""
     inferred = set(derivative.inferred)
     types = [f"{name}: {text}{' (inferred)' if name in inferred else ''}" for name, text in derivative.vars.items()]
     if types and len(inferred) == len(types):
         types = [f"{', '.join(f'{name}: {text}' for name, text in derivative.vars.items())} (inferred)"]
-    parts = [f"shape {derivative.shape_text}", f"layout {derivative.layout}", ", ".join(types)]
+    parts = [f"shape {derivative.shape_text}", f"layout {derivative.layout_text}"]
+    if form is not None and form.name == "kronecker":
+        parts = [f"shape ({', '.join(map(str, form.shape))})", f"layout {derivative.stacked_text}"]
+    if form is not None:
+        parts.append(f"form {form.name} ({form.meaning})")
+    parts.append(", ".join(types))
     if derivative.conditions:
         parts.append("where " + ", ".join(derivative.conditions))
     return " · ".join(part for part in parts if part)
@@ -272,8 +278,12 @@ def _diff(options: argparse.Namespace) -> Answer:
             hint="use matcalc diff --order 2 for its second derivative",
         )
     result = derivative.to_dict()
-    formula = derivative.latex if options.latex else derivative.unicode if options.unicode else derivative.formula
-    lines = [formula, _dim(_facts(derivative))]
+    form = derivative.form(options.form) if options.form else derivative.shortest
+    shown = derivative if form is None else form
+    formula = shown.latex if options.latex else shown.unicode if options.unicode else str(shown)
+    lines = [formula, _dim(_facts(derivative, form))]
+    if form is not None:
+        result["form"] = form.name
     status = OK
     if options.code:
         result["code"] = derivative.source

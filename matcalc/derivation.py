@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from difflib import get_close_matches
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from .calculus.formula import differentiate, formula
-from .calculus.present import present
+from .calculus.present import present, sums_of
 from .calculus.simplify import simplify
 from .collection import paused_collection
 from .conditions import conditions
-from .errors import MatcalcError, UsageError
+from .errors import MatcalcError, Unsupported, UsageError
 from .expr.build import zeros
 from .expr.dims import shape_text
 from .expr.nodes import Node, Variable
 from .expression import Expr, shape_names
-from .layout import arrange
+from .forms.catalogue import Form, Subject, form, forms, matrix, shortest
+from .layout import STACKED, Arranged, arrange, stacks
 from .notation.latex import to_latex
 from .notation.matrices import to_program
 from .notation.text import to_text
@@ -127,7 +129,8 @@ class Derivative:
             else:
                 with paused_collection():
                     raw = differentiate(raw, wanted)
-            arranged = arrange(raw, raw.order - wanted[-1].order, layout)
+            self._orders = (expr.node.order, *(variable.order for variable in wanted))
+            arranged = self._arranged(raw)
         self.raw = raw
         self.node = simplify(arranged.node)[0] if arranged.node is not raw else raw
         self._row = arranged.row
@@ -136,18 +139,30 @@ class Derivative:
         self.warnings = tuple(warnings)
         self.notes = (*expr.notes, *notes, *warnings)
 
+    def _arranged(self, node: Node) -> Arranged:
+        """A derivative of this order in this layout."""
+        return arrange(node, self._orders, self.layout)
+
     # --- formulas --------------------------------------------------------------------------------
+
+    @cached_property
+    def _readable(self) -> Node:
+        """The derivative of shape output + variables, in the form in which it is printed."""
+        if self.warnings:
+            return self.raw
+        wanted = [find_variable(self.function, name)[0] for name in self.wrt]
+        with paused_collection():
+            return formula(self.function.node, wanted, self.raw)
 
     @cached_property
     def ast(self) -> Ast:
         """The formula as syntax."""
-        shown = self.node
-        if not self.warnings:
-            wanted = [find_variable(self.function, name)[0] for name in self.wrt]
-            with paused_collection():
-                readable = formula(self.function.node, wanted, self.raw)
-            shown = arrange(readable, readable.order - wanted[-1].order, self.layout).node
-        readable = shown if self.layout == "gradient" else present(shown)
+        if self.layout in STACKED:
+            with suppress(Unsupported):  # without a Kronecker form the matrix is written as a contraction
+                return matrix(self._subject)
+        readable = self._readable
+        if self.layout != "gradient":
+            readable = present(self._arranged(readable).node)
         tree = to_program(readable, self.function.order, definitions=self.function.definitions)
         return _transposed(tree) if self._row else tree
 
@@ -167,6 +182,81 @@ class Derivative:
         """The formula with Greek letters and mathematical signs."""
         return to_unicode(self.ast, separator="; ")
 
+    def in_layout(self, layout: str) -> Derivative:
+        """The same derivative in another layout.
+
+        >>> import matcalc as mc
+        >>> mc.derive("A X B", "X").in_layout("vec").formula
+        'kron(B^T, A)'
+
+        Parameters
+        ----------
+        layout: ``gradient``, ``numerator``, ``denominator``, ``vec`` or ``vec-row``.
+
+        Raises
+        ------
+        UsageError: the layout is not defined for these shapes.
+        """
+        return self.__class__(self.function, self.wrt, layout, self._kept_notes())
+
+    def form(self, name: str) -> Form:
+        """The derivative in another form: a program, what its value is, and its cost.
+
+        >>> import matcalc as mc
+        >>> d = mc.derive("X^-1", "X")
+        >>> print(d.form("map"), d.form("kronecker"), d.form("index"), sep="\\n")
+        dF(dX) = -X^-1 dX X^-1
+        -kron(X^-T, X^-1)
+        D[i, j, k, l] = -(X^-1)[i, k] (X^-1)[l, j]
+
+        Parameters
+        ----------
+        name: ``map`` (a function of a change of the variable), ``adjoint`` (its adjoint, a function of a cotangent),
+            ``kronecker`` (the matrix of ``vec(dF) = J vec(dX)``; rows are stacked in the layout ``vec-row``),
+            ``index`` (entry by entry) or ``einsum`` (the array).
+
+        Raises
+        ------
+        UsageError: there is no form of this name.
+        Unsupported: this derivative has no such form; the reason is named.
+        """
+        with paused_collection():
+            return form(self._subject, name)
+
+    @cached_property
+    def forms(self) -> dict[str, Form]:
+        """Every form that this derivative has, by name."""
+        with paused_collection():
+            return forms(self._subject)
+
+    @cached_property
+    def shortest(self) -> Form | None:
+        """The form that is displayed where the array has three or more axes, in the layout gradient."""
+        if self.layout != "gradient" or self.node.order < 3:
+            return None
+        return shortest(self.forms)
+
+    @property
+    def _subject(self) -> Subject:
+        expr = self.function
+        layout = self.layout if self.layout in STACKED else "vec"
+        rows, columns = stacks(self._orders, layout)
+        sizes = {name for dim in self._readable.shape for name in dim.names}
+        symbols = expr.meaning.symbols.values()
+        sizes |= {name for symbol in symbols for dim in symbol.type.shape for name in dim.names}
+        return Subject(
+            self._readable,
+            self._orders,
+            self.wrt[-1],
+            tuple(expr.order),
+            (*expr.meaning.symbols, *expr.definitions, *sorted(sizes)),
+            sums_of(expr.node),
+            expr.definitions,
+            rows,
+            columns,
+            STACKED[layout],
+        )
+
     @property
     def evaluated(self) -> Node:
         """The derivative as it is compiled: that of the function in its stable form."""
@@ -178,7 +268,7 @@ class Derivative:
         with paused_collection():
             wanted = [find_variable(self.function, name)[0] for name in self.wrt]
             slope = differentiate(value, wanted)
-        return simplify(arrange(slope, slope.order - wanted[-1].order, self.layout).node)[0]
+        return simplify(self._arranged(slope).node)[0]
 
     @property
     def shape(self) -> tuple[int | str, ...]:
@@ -189,6 +279,16 @@ class Derivative:
     def shape_text(self) -> str:
         """The shape as it is printed; a row is marked as one."""
         return shape_text(self.node.shape) + (" row" if self._row else "")
+
+    @property
+    def layout_text(self) -> str:
+        """The layout as it is printed; one that stacks axes with its order."""
+        return f"{self.layout} ({STACKED[self.layout]})" if self.layout in STACKED else self.layout
+
+    @property
+    def stacked_text(self) -> str:
+        """The layout of the Kronecker form as it is printed."""
+        return self.layout_text if self.layout in STACKED else f"vec ({STACKED['vec']})"
 
     @property
     def vars(self) -> dict[str, str]:
@@ -249,16 +349,16 @@ class Derivative:
     # --- display ---------------------------------------------------------------------------------
 
     def __str__(self) -> str:
-        return self.formula
+        return self.formula if self.shortest is None else self.shortest.text
 
     def __repr__(self) -> str:
         return f"Derivative({self.formula!r}, wrt={', '.join(self.wrt)!r}, shape={self.shape_text!r})"
 
     def _repr_latex_(self) -> str:
-        return f"$\\displaystyle {self.latex}$"
+        return f"$\\displaystyle {self.latex if self.shortest is None else self.shortest.latex}$"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        return {"text/plain": self.formula, "text/latex": self._repr_latex_()}
+        return {"text/plain": str(self), "text/latex": self._repr_latex_()}
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the function as plain data.
@@ -279,11 +379,15 @@ class Derivative:
             "inferred": list(self.inferred),
             "conditions": list(self.conditions),
             "notes": list(self.notes),
+            "forms": {name: found.to_dict() for name, found in self.forms.items()} if self.raw.order > 2 else {},
         }
 
     def __reduce__(self) -> tuple[Any, ...]:
-        kept = self.notes[len(self.function.notes) : len(self.notes) - len(self.warnings)]
-        return Derivative, (self.function, self.wrt, self.layout, kept)
+        return Derivative, (self.function, self.wrt, self.layout, self._kept_notes())
+
+    def _kept_notes(self) -> tuple[str, ...]:
+        """The notes that the derivative was given."""
+        return self.notes[len(self.function.notes) : len(self.notes) - len(self.warnings)]
 
 
 class Attached:

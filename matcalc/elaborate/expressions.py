@@ -214,6 +214,8 @@ class Visitor:
             return self.resolver.filled(node, entry, 1 if name == "vector" else 2, self.session.text(node) or name)
         if name == "e" and len(node.args) == 2:
             return self.unit_vector(node, scope)
+        if name in ("I", "eye") and any(isinstance(arg, Name) and arg.id in scope.indices for arg in node.args):
+            return self.kronecker_delta(node, scope)
         record = OPERATIONS.get(name)
         if record is None:
             raise self.unknown_function(node)
@@ -415,6 +417,12 @@ class Visitor:
             return selection(resolve(index.size), resolve(size), start - 1)
 
         return Value(column(size), (), make, (index.place,))
+
+    def kronecker_delta(self, node: Call, scope: Scope) -> Value:
+        """``I[i, k]``: an entry of an identity matrix whose size follows from the indices."""
+        identity = self.resolver.constant(Name("I", span=node.func_span))
+        assert identity is not None
+        return access(self.session.at(node), identity, [self.item(arg, scope) for arg in node.args], "I")
 
     # --- functions of the user -------------------------------------------------------------------
 

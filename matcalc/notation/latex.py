@@ -114,6 +114,8 @@ DEFAULT_HEADS: Mapping[str, str] = {
     "normF": r"\left\|{0}\right\|_{{F}}",
     "norminf": r"\left\|{0}\right\|_{{\infty}}",
     "nuclear": r"\left\|{0}\right\|_{{*}}",
+    "commutation": r"K_{{{0},{1}}}",
+    "duplication": r"D_{{{0}}}",
     "I": r"I_{{{dims}}}",
     "eye": r"I_{{{dims}}}",
     "ones": r"\mathbf{{1}}_{{{dims}}}",

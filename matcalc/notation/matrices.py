@@ -56,7 +56,12 @@ def _shorter_turned(node: Node, order: Sequence[str], tree: ast.Ast) -> ast.Ast:
     if node.order != 2 or not isinstance(node, Sum | Product):
         return tree
     turned = _Writer(order).expression(swap_axes(node))
-    return ast.Transpose(turned) if operator_count(turned) + 1 < operator_count(tree) else tree
+    if operator_count(turned) + 1 >= operator_count(tree):
+        return tree
+    if isinstance(turned, ast.Add) and len(turned.terms) == 1:
+        sign, term = turned.terms[0]
+        return signed(sign, ast.Transpose(term))
+    return ast.Transpose(turned)
 
 
 def to_ast(node: Node, order: Sequence[str] = ()) -> ast.Ast:

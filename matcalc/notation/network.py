@@ -653,28 +653,44 @@ def _read_kron(network: Network) -> bool:
         for second in pairs[one + 1 :]:
             if first.labels[0] == second.labels[0]:
                 continue
-            fast = _between(network, first, second, 1)
-            slow = _between(network, first, second, 2)
-            if fast is None or slow is None:
+            read = _kron_chain(network, first, second)
+            if read is None:
                 continue
+            chain, joining = read
             network.pairs = [factor for factor in network.pairs if factor is not first and factor is not second]
-            for edge in (*fast[1], *slow[1]):
+            for edge in joining:
                 network.edges.remove(edge)
             for label in (first.labels[1], first.labels[2], second.labels[1], second.labels[2]):
                 network.summed.discard(label)
-            tree = call("kron", slow[0], fast[0])
-            network.edges.append(Edge(first.labels[0], second.labels[0], Quotient((single(tree),), ())))
+            network.edges.append(Edge(first.labels[0], second.labels[0], Quotient((chain,), ())))
             return True
     return False
+
+
+def _kron_chain(network: Network, first: Factor, second: Factor) -> tuple[Chain, list[Edge]] | None:
+    """``B ⊗ A``, or ``(B ⊗ A) K`` where the second vec is that of a transpose, and the edges that are used up."""
+    for fast_end, slow_end in ((1, 2), (2, 1)):
+        fast = _between(network, first.labels[1], second.labels[fast_end])
+        slow = _between(network, first.labels[2], second.labels[slow_end])
+        if fast is None or slow is None:
+            continue
+        edges = [*fast[1], *slow[1]]
+        product = single(call("kron", slow[0], fast[0]))
+        if fast_end == 1:
+            return product, edges
+        m, n = (network.sizes[label] for label in second.labels[1:])
+        turned = call("commutation", dimension(n), dimension(m))
+        swap = single(call("commutation", dimension(m), dimension(n)), turned=turned)
+        return ((*product, *swap) if edges else swap), edges
+    return None
 
 
 def _kind(factor: Factor) -> str:
     return factor.node.kind if isinstance(factor.node, Structure) else ""
 
 
-def _between(network: Network, first: Factor, second: Factor, axis: int) -> tuple[ast.Ast, list[Edge]] | None:
+def _between(network: Network, a: int, b: int) -> tuple[ast.Ast, list[Edge]] | None:
     """The matrix between two labels of two vec tensors: an edge, or the identity when the labels are one."""
-    a, b = first.labels[axis], second.labels[axis]
     for label in {a, b}:
         if label not in network.summed or network.vectors.get(label) or label in network.units:
             return None

@@ -142,11 +142,13 @@ def _statement(ast: Ast, spelling: Spelling, style: Style) -> str:
 
 
 def _entry(indices: tuple[str, ...]) -> str:
-    """The free indices of ``p_i = ...`` and ``D_{ij} = ...``."""
+    """The free indices of ``p_i = ...``, ``D_{ij} = ...`` and ``D[i, j, k] = ...``."""
     if not indices:
         return ""
     if len(indices) == 1:
         return f"_{indices[0]}"
+    if len(indices) > 2:
+        return f"[{', '.join(indices)}]"
     return "_{" + ("" if all(len(index) == 1 for index in indices) else ",").join(indices) + "}"
 
 

@@ -487,6 +487,33 @@ def kron_typing(context: Typing, types: Sequence[Type], options: Options) -> tup
     return result, make
 
 
+def commutation_typing(context: Typing, types: Sequence[Type], options: Options) -> tuple[Type, Make]:
+    """``K_{mn} vec(X) = vec(X^T)`` for an m×n matrix X."""
+    check_count(context, "commutation", types, 0)
+    m, n = sizes_of(context, "commutation", options, 2)
+
+    def make(_nodes: Sequence[Node]) -> Node:
+        rows, columns = context.resolve(m), context.resolve(n)
+        return einsum("rji,sij->rs", Structure("pair", columns, rows), Structure("pair", rows, columns))
+
+    return matrix(m * n, m * n), make
+
+
+def duplication_typing(context: Typing, types: Sequence[Type], options: Options) -> tuple[Type, Make]:
+    """``D_n vech(S) = vec(S)`` for a symmetric S: the triangle, its mirror, less the diagonal that is in both."""
+    check_count(context, "duplication", types, 0)
+    (n,) = sizes_of(context, "duplication", options, 1)
+
+    def make(_nodes: Sequence[Node]) -> Node:
+        size = context.resolve(n)
+        whole, half = Structure("pair", size, size), Structure("halfpair", size)
+        straight, mirrored = einsum("rij,sij->rs", whole, half), einsum("rji,sij->rs", whole, half)
+        diagonal = einsum("rii,sii->rs", whole, half)
+        return add([(1, straight), (1, mirrored), (-1, diagonal)], straight.shape)
+
+    return matrix(n * n, (n * n + n) * HALF), make
+
+
 def outer_typing(context: Typing, types: Sequence[Type], options: Options) -> tuple[Type, Make]:  # noqa: ARG001
     check_count(context, "outer", types, 2)
     for given in types:
@@ -713,6 +740,26 @@ EXPRESSIONS: tuple[Operation, ...] = (
         "Kronecker product; a column is an n×1 matrix.",
         typing=kron_typing,
         reference=f"{MAGNUS}, ch. 2, section 2",
+    ),
+    Operation(
+        "commutation",
+        "expression",
+        "Commutation matrix K with K vec(X) = vec(X^T) for an m×n matrix X: commutation(m, n).",
+        typing=commutation_typing,
+        size_arguments="all",
+        latex=r"K_{{{0},{1}}}",
+        reference=f"{MAGNUS}, ch. 3, section 7",
+        gives=("orthogonal", "nonnegative"),
+    ),
+    Operation(
+        "duplication",
+        "expression",
+        "Duplication matrix D with D vech(S) = vec(S) for a symmetric n×n matrix S: duplication(n).",
+        typing=duplication_typing,
+        size_arguments="all",
+        latex=r"D_{{{0}}}",
+        reference=f"{MAGNUS}, ch. 3, section 8",
+        gives=("nonnegative",),
     ),
     Operation("outer", "expression", "Outer product x y^T of two vectors.", typing=outer_typing),
     Operation("inner", "expression", "Sum of the entrywise product.", typing=inner_typing),

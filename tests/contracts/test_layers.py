@@ -19,6 +19,7 @@ LAYERS = (
     ("elaborate",),
     ("calculus",),
     ("notation",),
+    ("forms",),
     ("lower",),
     ("expression", "layout"),
     ("conditions",),

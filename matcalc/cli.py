@@ -291,7 +291,7 @@ def _diff(options: argparse.Namespace) -> Answer:
     if options.verify:
         report = derivative.check()
         result["verified"] = report.to_dict()
-        lines.append(_dim(report.message))
+        lines += [_dim(report.message), _dim(report.details)]
         status = OK if report.ok else NEGATIVE
     return Answer(result, lines, derivative.notes, status)
 

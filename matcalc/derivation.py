@@ -260,11 +260,11 @@ class Derivative:
     @property
     def evaluated(self) -> Node:
         """The derivative as it is compiled: that of the function in its stable form."""
-        from .lower.stable import recognised  # a formula is printed without the lowering
+        from .lower.stable import differentiable  # a formula is printed without the lowering
 
         if self.warnings:
             return self.node
-        (value,) = recognised(self.function.simplified)
+        (value,) = differentiable(self.function.simplified)
         with paused_collection():
             wanted = [find_variable(self.function, name)[0] for name in self.wrt]
             slope = differentiate(value, wanted)

@@ -20,7 +20,7 @@ from .expr.dims import Shape, shape_text
 from .expr.nodes import Node, Variable
 from .expression import Expr, shape_names
 from .lower.function import Compiled, compile_function
-from .lower.stable import recognised
+from .lower.stable import differentiable, named_as_written, recognised
 from .notation.latex import to_latex
 from .notation.matrices import to_program
 from .notation.text import to_text
@@ -182,7 +182,7 @@ class Function:
                 return tuple(formula(value, [variable]) for variable in wanted)
             case "hessian":
                 return tuple(formula(value, [first, second]) for first in wanted for second in wanted)
-        return tuple(present(node) for node in self._plan.shown)
+        return tuple(present(node) for node in named_as_written(*self._plan.shown))
 
     def _each(self, items: Sequence[Any]) -> Any:
         """One item, or a tuple of them when several derivatives are computed."""
@@ -216,7 +216,7 @@ class Function:
     @property
     def conditions(self) -> tuple[str, ...]:
         """What must hold for the function and its derivatives to be defined."""
-        return conditions(self.function, self._plan.shown)
+        return conditions(self.function, self._formulas())
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -266,7 +266,7 @@ def program_arguments(expr: Expr, outputs: Sequence[Node]) -> list[Variable]:
 def _plan(expr: Expr, request: Request) -> _Plan:
     """The nodes that answer a request."""
     # derivatives of a stable form are stable where those of the written one are not
-    (value,) = recognised(expr.simplified)
+    (value,) = (recognised if request.kind == "value" else differentiable)(expr.simplified)
     wanted = [find_variable(expr, name)[0] for name in request.wrt]
     match request.kind:
         case "value":

@@ -245,7 +245,7 @@ def test_options_are_not_abbreviated(run: Run) -> None:
 
 
 def test_a_failed_verification_is_a_negative_answer(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("matcalc.verify.TOLERANCE", -1.0)
+    monkeypatch.setattr("matcalc.verify._error", lambda *_: 1.0)
     status, out, _ = run("diff", "x^T A x", "--wrt", "x", "--verify")
     assert status == 1
     assert "NOT confirmed" in out

@@ -12,7 +12,7 @@ from fractions import Fraction
 
 from ..expr.build import add, is_ones, number, product, scale, split_coefficient, with_children
 from ..expr.dims import Dim
-from ..expr.facts import is_nonnegative
+from ..expr.facts import is_definite, is_nonnegative
 from ..expr.nodes import Call, Exact, Map, Node, Product, Structure, Sum, Variable, derived, postorder
 
 Operand = tuple[Node, Exact, tuple[int, ...]]
@@ -68,6 +68,44 @@ def _rebuilt(roots: Sequence[Node], rule: Rule) -> tuple[Node, ...]:
 def recognised(*roots: Node) -> tuple[Node, ...]:
     """The logarithm of a probability as a function of its own, and cross-entropy of logits in the usual form."""
     return _rebuilt(_rebuilt(roots, _logarithm), _logits)
+
+
+SMOOTH = {"det": "smooth_det", "adj": "smooth_adj"}
+"""Functions whose usual derivative has an inverse in it that is not needed."""
+
+
+def differentiable(*roots: Node) -> tuple[Node, ...]:
+    """Forms whose derivatives are finite wherever derivatives exist: `recognised`, and determinants by cofactors.
+
+    The derivative ``det(X) X^-T`` is the matrix of cofactors, which exists for singular matrices, too. A determinant
+    that is divided by or whose logarithm is taken stays: it is not 0 there.
+    """
+    nodes = recognised(*roots)
+    kept: set[Node] = set()
+    for node in postorder(*nodes):
+        if isinstance(node, Map):
+            kept.update(node.args)
+        elif isinstance(node, Product):
+            kept.update(f.node for f in node.factors if not isinstance(f.exponent, int) or f.exponent < 0)
+
+    def smooth(node: Node) -> Node | None:
+        if not isinstance(node, Call) or node.op not in SMOOTH or node in kept or is_definite(node.args[0]):
+            return None
+        return Call(SMOOTH[node.op], node.args, node.shape, node.parameters, node.properties)
+
+    return _rebuilt(nodes, smooth)
+
+
+def named_as_written(*roots: Node) -> tuple[Node, ...]:
+    """The nodes with the names that `differentiable` replaced."""
+    usual = {smooth: name for name, smooth in SMOOTH.items()}
+
+    def rename(node: Node) -> Node | None:
+        if not isinstance(node, Call) or node.op not in usual:
+            return None
+        return Call(usual[node.op], node.args, node.shape, node.parameters, node.properties)
+
+    return _rebuilt(roots, rename)
 
 
 def _logarithm(node: Node) -> Node | None:

@@ -136,6 +136,37 @@ def adj_differential(call: Call, _position: int, change: Node) -> Node:
     return subtract(times(einsum("...ij,...ji->...", inverse, change), call), chain(call, change, inverse))
 
 
+def smooth_det_differential(call: Call, _position: int, change: Node) -> Node:
+    """``tr(adj(X) d)``."""
+    return einsum("...ij,...ji->...", calls("smooth_adj", call.args[0]), change)
+
+
+def smooth_adj_differential(call: Call, _position: int, change: Node) -> Node:
+    return calls("adj_frechet", call.args[0], change)
+
+
+def adj_frechet_differential(call: Call, position: int, change: Node) -> Node:
+    """Linear in the direction; by the matrix from ``tr(X^-1 E) Y - Y E X^-1`` with Y the adjugate."""
+    X, E = call.args
+    if position == 1:
+        return calls("adj_frechet", X, change)
+    inverse = calls("inv", X)
+    turned = calls("adj_frechet", X, change)
+    Y = calls("smooth_adj", X)
+    return total(
+        times(einsum("...ij,...ji->...", inverse, E), turned),
+        scale(-1, times(einsum("...ij,...jk,...kl,...li->...", inverse, change, inverse, E), Y)),
+        scale(-1, chain(turned, E, inverse)),
+        chain(Y, E, inverse, change, inverse),
+    )
+
+
+def adj_frechet_pullback(call: Call, position: int, adjoint: Node) -> Node:
+    if position != 1:
+        return NotImplemented  # type: ignore[no-any-return]
+    return calls("adj_frechet", transpose(call.args[0]), adjoint)
+
+
 def chol_differential(call: Call, _position: int, change: Node) -> Node:
     """``L Phi(L^-1 sym(d) L^-T)``, where Phi keeps the lower triangle and halves the diagonal."""
     inverse = calls("inv", call)
@@ -859,6 +890,38 @@ FUNCTIONS: tuple[Operation, ...] = (
         sample="invertible",
         reference=f"{MAGNUS}, ch. 8, section 6",
         keeps=(*SHAPES, "spd", "invertible"),
+    ),
+    Operation(
+        "adj_frechet",
+        "call",
+        "Derivative of the adjugate at X in the direction E, also where X is singular.",
+        signature="(n,n),(n,n)->(n,n)",
+        differential=adj_frechet_differential,
+        pullback=adj_frechet_pullback,
+        numpy="adj_frechet({0}, {1})",
+        sample="invertible real",
+        reference=f"{MAGNUS}, ch. 8, section 6",
+    ),
+    Operation(
+        "smooth_adj",
+        "call",
+        "Adjugate, differentiated without the inverse: compiled derivatives hold where X is singular, too.",
+        signature="(n,n)->(n,n)",
+        differential=smooth_adj_differential,
+        numpy="adjugate({0})",
+        sample="invertible",
+        reference=f"{MAGNUS}, ch. 8, section 6",
+        keeps=(*SHAPES, "spd"),
+    ),
+    Operation(
+        "smooth_det",
+        "call",
+        "Determinant, differentiated without the inverse: compiled derivatives hold where X is singular, too.",
+        signature="(n,n)->()",
+        differential=smooth_det_differential,
+        numpy="np.linalg.det({0})",
+        sample="invertible",
+        reference=f"{MAGNUS}, ch. 8, section 3",
     ),
     Operation(
         "chol",

@@ -46,7 +46,7 @@ LATE = {
 FOREIGN = {
     "syntax": {"lark"},
     "lower": {"numpy", "scipy"},
-    "verify": {"numpy"},
+    "verify": {"numpy", "scipy"},
     "learn": {"numpy", "scipy"},
     "testing": {"numpy", "scipy"},
 }

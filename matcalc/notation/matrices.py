@@ -394,8 +394,12 @@ class _Writer:
             return chain_ast((*rows, *flip(columns)))
         chain = entrywise_chain([edge.turned(0) for edge in network.edges])
         if left is not None and right is not None and not _is_row_sum(left):
+            outer = chain_ast((*left, *flip(right)))
+            only = network.edges[0]
+            if len(network.edges) == 1 and only.structure is not None and only.structure.kind == "lower":
+                return call("tril" if only.row == 0 else "triu", outer)
             # diag(x) A diag(y), with one operator less
-            return ast.Binary(".*", chain_ast((*left, *flip(right))), chain_ast(chain))
+            return ast.Binary(".*", outer, chain_ast(chain))
         if left is not None and _is_row_sum(left):
             # a column expands over the columns of a matrix by itself
             chain = single(ast.Binary(".*", chain_ast(left), chain_ast(chain)))

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .expression import Expr, parse, symbols
     from .functions import Function
     from .jupyter import load_ipython_extension
+    from .rulebook import rules
     from .verify import CheckReport
 
 __version__ = "0.1.0"
@@ -54,6 +55,7 @@ __all__ = [
     "jvp",
     "load_ipython_extension",
     "parse",
+    "rules",
     "symbols",
     "value_and_grad",
     "vjp",
@@ -71,6 +73,7 @@ _HOME = {
     "jacobian": ".api",
     "jvp": ".api",
     "parse": ".expression",
+    "rules": ".rulebook",
     "symbols": ".expression",
     "value_and_grad": ".api",
     "vjp": ".api",

@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, str] = {
     "eval": "evaluate an expression, or its derivative, on data",
     "code": "print NumPy source for a value and its derivative",
     "ops": "list the functions of the language",
+    "rules": "search the identities of matrix calculus",
     "doctor": "show versions and test the installation",
 }
 
@@ -35,6 +36,7 @@ examples:
   matcalc diff "x^T A x" --wrt x --var "A: matrix(n, n) symmetric" --verify
   matcalc hessian "sum(log(1 + exp(X w)))" --wrt w --latex
   matcalc eval "x^T x" --set x=1,2,3
+  matcalc rules log det
 """
 
 
@@ -62,6 +64,10 @@ def build_parser() -> argparse.ArgumentParser:
         if name == "ops":
             command.add_argument("name", nargs="?", metavar="NAME", help="one function")
             command.add_argument("--markdown", action="store_true", help="print the reference page")
+        elif name == "rules":
+            command.add_argument("words", nargs="*", metavar="WORDS", help="words, or a part of a formula")
+            command.add_argument("--latex", action="store_true", help="print the identities as LaTeX")
+            command.add_argument("--markdown", action="store_true", help="print a page of tables")
         elif name != "doctor":
             _add_expression(command)
             _OPTIONS[name](command)
@@ -399,6 +405,28 @@ def _ops(options: argparse.Namespace) -> Answer:
     return Answer(result, [f"{key}: {_plain(value)}" for key, value in result.items() if value not in ("", [], {})])
 
 
+def _rules(options: argparse.Namespace) -> Answer:
+    from .rulebook import latex, nearest, page, rules
+
+    query = " ".join(options.words)
+    found = rules(query)
+    result: dict[str, Any] = {"rules": [{**identity.to_dict(), "latex": latex(identity)} for identity in found]}
+    if not found:
+        close = nearest(query)
+        remark = f"the nearest are: {'; '.join(close)}" if close else "matcalc rules lists them all"
+        return Answer({**result, "nearest": list(close)}, [], [f"no identity matches {query}", remark], NEGATIVE)
+    if options.markdown:
+        return Answer(result, [page(found).rstrip("\n")])
+    if options.latex:
+        return Answer(result, [latex(identity) for identity in found])
+    lines: list[str] = []
+    for identity in found:
+        where = f" · where {', '.join(identity.conditions)}" if identity.conditions else ""
+        lines += [_paint(identity.name, "1", sys.stdout), f"  {identity.statement}"]
+        lines.append(_dim(f"  {identity.reference}{where}"))
+    return Answer(result, lines)
+
+
 def _plain(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value))
@@ -487,6 +515,7 @@ _RUN: Mapping[str, Callable[[argparse.Namespace], Answer]] = {
     "eval": _eval,
     "code": _code,
     "ops": _ops,
+    "rules": _rules,
     "doctor": _doctor,
 }
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from itertools import permutations
@@ -17,12 +21,14 @@ from matcalc.calculus.formula import differentiate
 from matcalc.calculus.identities import BY_NAME, IDENTITIES, Identity
 from matcalc.calculus.identities.match import find_match, identify, instantiate, read
 from matcalc.calculus.simplify import simplify
+from matcalc.cli import main
 from matcalc.elaborate import elaborate
 from matcalc.expr.build import product, variables
 from matcalc.expr.nodes import Node, Variable
 from matcalc.expression import Expr
 from matcalc.layout import arrange
 from matcalc.ops.registry import OPERATIONS
+from matcalc.rulebook import latex, nearest, page, rules
 from matcalc.syntax.parse import parse, parse_type
 
 Array = np.ndarray
@@ -468,3 +474,121 @@ def test_deep_and_long_expressions_are_matched() -> None:
     assert found.inner != of_name(expr, "x")
     long = Expr(" + ".join(f"c_{k}^T x" for k in range(300)), {"x": "vector(n)"})
     assert identify(long.simplified, of_name(long, "x")) is None
+
+
+# --- searching -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("query", "first"),
+    [
+        ("log det", "log determinant"),
+        ("logdet", "log determinant"),
+        ("quadratic form", "quadratic form"),
+        ("tr(A X", "trace of a product"),
+        ("x'Ax", "quadratic form"),
+        ("xᵀ A x", "quadratic form"),
+        ("w^T B w", "quadratic form"),
+        ("||M v - c||^2", "least squares"),
+        ("softmax", "softmax"),
+        ("Woodbury", "Woodbury identity"),
+        ("eq 57", "log determinant"),
+        ("hessian logistic", "Hessian of the logistic loss, labels -1 and 1"),
+        ("KL", "Kullback-Leibler divergence by the first distribution"),
+        ("differential inverse", "differential of an inverse"),
+    ],
+)
+def test_people_find_what_they_look_for(query: str, first: str) -> None:
+    assert rules(query)[0].name == first
+
+
+def test_every_row_is_found_by_its_name_and_its_formula() -> None:
+    for identity in IDENTITIES:
+        assert identity in rules(identity.name)
+        assert identity in rules(identity.statement)
+
+
+def test_without_a_query_all_rows_are_listed() -> None:
+    assert rules() == IDENTITIES
+    assert rules("  ") == IDENTITIES
+
+
+def test_nothing_is_found_for_nonsense_and_the_nearest_are_named() -> None:
+    assert rules("gausian") == ()
+    assert any("Gaussian" in name for name in nearest("gausian"))
+    assert rules("zzz (qqq") == ()
+    assert set(nearest("kroneker")) <= set(BY_NAME)
+
+
+@pytest.mark.parametrize(
+    "query", ["(", ")", "|", "^", "a^", "\\frac", "x" * 5000, "((((", "1/0", "é", "\x00", "sum_{i"]
+)
+def test_no_query_is_an_error(query: str) -> None:
+    assert isinstance(rules(query), tuple)
+    assert isinstance(nearest(query), tuple)
+
+
+@pytest.mark.parametrize("identity", IDENTITIES, ids=lambda identity: identity.name)
+def test_rows_are_printed(identity: Identity) -> None:
+    printed = latex(identity)
+    assert printed.count("{") == printed.count("}")
+    assert "operatorname{d" not in printed.replace("operatorname{diag", "").replace("operatorname{det", "").replace(
+        "operatorname{digamma", ""
+    )
+    assert f"{identity.name} | " in page([identity])
+
+
+def test_the_command_finds_and_refuses(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["rules", "log", "det", "gram"]) == 0
+    out = capsys.readouterr().out
+    assert "d/dX (logdet(X^T X)) = 2 X (X^T X)^-1" in out
+    assert "X of full column rank" in out
+    assert main(["rules", "gausian"]) == 1
+    assert "Gaussian" in capsys.readouterr().err
+    assert main(["rules", "Woodbury", "--json"]) == 0
+    envelope = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in envelope["result"]["rules"]] == ["Woodbury identity"]
+    assert main(["rules", "gausian", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["ok"] is False
+    assert main(["rules", "log determinant", "--latex"]) == 0
+    assert capsys.readouterr().out.startswith(r"\frac{\partial}{\partial X}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "table", "numbers"),
+    [(["diff", "x^T A x", "--wrt", "x"], False, False), (["rules", "w^T B w"], True, False)],
+    ids=["diff", "rules"],
+)
+def test_what_is_imported(arguments: list[str], table: bool, numbers: bool) -> None:
+    """A derivative does without the table, and the table without NumPy."""
+    code = f"import sys; from matcalc.cli import main; main({arguments!r}); print(sorted(sys.modules), file=sys.stderr)"
+    modules = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    ).stderr
+    assert ("'matcalc.calculus.identities'" in modules) is table
+    assert ("'numpy'" in modules) is numbers
+
+
+def test_the_answer_is_the_same_in_every_process() -> None:
+    """Rows and what their names stand for do not depend on the hash seed."""
+    code = (
+        "from matcalc.expression import Expr\n"
+        "from matcalc.calculus.identities.match import find_match\n"
+        "for text in ('x^T A B x', 'sum(w .* x.^2) / c', 'tr(A X B X^T)', '(x^T A x) / (x^T x)'):\n"
+        "    expr = Expr(text)\n"
+        "    name = 'X' if 'X' in text else 'x'\n"
+        "    m = find_match(expr.simplified, expr.occurring[name])\n"
+        "    print(m.identity.name, m.inner, m.coefficient, sorted((k, repr(v)) for k, v in m.bindings.items()))\n"
+    )
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        ).stdout
+        for seed in ("0", "1", "77")
+    }
+    assert len(outputs) == 1

@@ -27,6 +27,7 @@ LAYERS = (
     ("remarks",),
     ("functions",),
     ("verify",),
+    ("rulebook",),
     ("api",),
     ("learn", "testing"),
     ("cli", "jupyter"),

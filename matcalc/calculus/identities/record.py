@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+import re
+from typing import Any, Literal, NamedTuple
 
 Kind = Literal["derivative", "differential", "equality"]
 
@@ -56,3 +57,44 @@ class Identity(NamedTuple):
         """The declared type of every name."""
         pairs = (declared.partition(":") for declared in self.declarations.split(";"))
         return {name.strip(): kind.strip() for name, _, kind in pairs if name.strip()}
+
+    @property
+    def functions(self) -> tuple[str, ...]:
+        """The names of the functions it is about, and of their slopes, as its samples define them."""
+        return tuple(re.findall(r"(?:^|; )(\w+)\(", self.definitions[0])) if self.definitions else ()
+
+    @property
+    def statement(self) -> str:
+        """The identity on one line, for people.
+
+        >>> from matcalc.calculus.identities import BY_NAME
+        >>> print(BY_NAME["quadratic form"].statement)
+        d/dx (x^T A x) = (A + A^T) x
+        >>> print(BY_NAME["differential of an inverse"].statement)
+        d(X^-1) = -X^-1 dX X^-1
+        """
+        return self.equation(primed(self.expression, self.functions), primed(self.result, self.functions))
+
+    def equation(self, expression: str, result: str) -> str:
+        """The identity with its two sides as they are given."""
+        if self.kind == "equality":
+            return f"{expression} = {result}"
+        if self.kind == "differential":
+            return f"d({expression}) = {result}"
+        if self.layout == "vec":
+            return f"d vec({expression})/d vec({self.wrt}) = {result}"
+        names = self.variables
+        if len(names) == 1:
+            return f"d/d{names[0]} ({expression}) = {result}"
+        below = f"d{names[0]}^2" if names[0] == names[1] else f"(d{names[0]} d{names[1]})"
+        return f"d^2/{below} ({expression}) = {result}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The row as plain data."""
+        return {**self._asdict(), "wrt": list(self.variables), "statement": self.statement}
+
+
+def primed(text: str, functions: tuple[str, ...]) -> str:
+    """A text in which the slope of ``f`` is written ``f'`` instead of ``df``."""
+    slopes = [name for name in functions if name.startswith("d") and name[1:] in functions]
+    return re.sub(rf"\bd({'|'.join(name[1:] for name in slopes)})\(", r"\1'(", text) if slopes else text

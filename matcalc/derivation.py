@@ -23,23 +23,16 @@ from .notation.latex import to_latex
 from .notation.matrices import to_program
 from .notation.text import to_text
 from .notation.unicode import to_unicode
+from .structure import SPACES as SPACES
+from .structure import chosen, notes_of, restored, subject, within
 from .syntax.ast import Assign, Ast, Output, Program, Transpose
 from .syntax.greek import spell
 
 if TYPE_CHECKING:
+    from .explanation.explain import Step
     from .functions import Function
     from .verify import CheckReport
 
-# What a property of the variable makes of the space in which the derivative is taken.
-SPACES = {
-    "symmetric": "symmetric",
-    "spd": "symmetric",
-    "psd": "symmetric",
-    "skew": "skew-symmetric",
-    "diagonal": "diagonal",
-    "lower": "lower triangular",
-    "upper": "upper triangular",
-}
 USUAL_UNKNOWNS = ("x", "X", "w", "W", "theta", "beta")
 
 
@@ -104,23 +97,34 @@ class Derivative:
     wrt: the names differentiated by, one for each order.
     order: 1 or 2.
     layout: the layout in force.
+    structure: ``respect``, ``free`` or ``vech``: the space in which it is taken.
     node: the derivative in the index normal form, in that layout.
     notes: how the text was read, and warnings.
     warnings: those of the notes that may make the answer a surprise.
     """
 
-    def __init__(self, expr: Expr, wrt: tuple[str, ...], layout: str, notes: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        expr: Expr,
+        wrt: tuple[str, ...],
+        layout: str,
+        notes: tuple[str, ...] = (),
+        structure: str | None = None,
+    ) -> None:
         self.function = expr
         self.wrt = wrt
         self.order = len(wrt)
         self.layout = layout
+        self.structure = chosen(expr, wrt, structure)
+        self._asked = structure
         warnings: list[str] = []
         with_text = Attached(expr)
         with with_text:
-            raw = expr.simplified
+            self._written = subject(expr, wrt, structure)
+            raw = self._written.simplified
             wanted = []
             for name in wrt:
-                variable, warning = find_variable(expr, name)
+                variable, warning = find_variable(self._written, name)
                 wanted.append(variable)
                 if warning and warning not in warnings:
                     warnings.append(warning)
@@ -129,15 +133,28 @@ class Derivative:
             else:
                 with paused_collection():
                     raw = differentiate(raw, wanted)
-            self._orders = (expr.node.order, *(variable.order for variable in wanted))
+            self._slope = raw
+            if self._is_moved:
+                raw = simplify(self._in_space(raw))[0]
+            halves = structure == "vech"
+            self._orders = (expr.node.order, *(1 if halves else variable.order for variable in wanted))
             arranged = self._arranged(raw)
         self.raw = raw
         self.node = simplify(arranged.node)[0] if arranged.node is not raw else raw
         self._row = arranged.row
-        found = {SPACES[name] for variable in wanted for name in variable.properties if name in SPACES}
-        notes = (*notes, *(f"the derivative is taken within {space} matrices" for space in sorted(found)))
         self.warnings = tuple(warnings)
-        self.notes = (*expr.notes, *notes, *warnings)
+        about = notes_of(expr, wrt, structure) if not warnings else ()
+        self.notes = (*expr.notes, *dict.fromkeys((*notes, *about)), *warnings)
+
+    @property
+    def _is_moved(self) -> bool:
+        """Whether the space is another than that in which derivatives are computed."""
+        return self._written is not self.function or self.structure == "vech"
+
+    def _in_space(self, node: Node) -> Node:
+        """A derivative of what was differentiated, over the declared variables and in the space asked for."""
+        declared = [find_variable(self.function, name)[0] for name in self.wrt]
+        return within(restored(node, self.function), declared, self._asked)
 
     def _arranged(self, node: Node) -> Arranged:
         """A derivative of this order in this layout."""
@@ -150,9 +167,13 @@ class Derivative:
         """The derivative of shape output + variables, in the form in which it is printed."""
         if self.warnings:
             return self.raw
-        wanted = [find_variable(self.function, name)[0] for name in self.wrt]
+        wanted = [find_variable(self._written, name)[0] for name in self.wrt]
         with paused_collection():
-            return formula(self.function.node, wanted, self.raw)
+            readable = formula(self._written.node, wanted, self._slope)
+            if not self._is_moved:
+                return readable
+            placed = self._in_space(readable)
+            return placed if self._written is self.function else present(simplify(placed)[0])
 
     @cached_property
     def ast(self) -> Ast:
@@ -197,7 +218,7 @@ class Derivative:
         ------
         UsageError: the layout is not defined for these shapes.
         """
-        return self.__class__(self.function, self.wrt, layout, self._kept_notes())
+        return self.__class__(self.function, self.wrt, layout, self._kept_notes(), self._asked)
 
     def form(self, name: str) -> Form:
         """The derivative in another form: a program, what its value is, and its cost.
@@ -264,10 +285,12 @@ class Derivative:
 
         if self.warnings:
             return self.node
-        (value,) = differentiable(self.function.simplified)
+        (value,) = differentiable(self._written.simplified)
         with paused_collection():
-            wanted = [find_variable(self.function, name)[0] for name in self.wrt]
+            wanted = [find_variable(self._written, name)[0] for name in self.wrt]
             slope = differentiate(value, wanted)
+            if self._is_moved:
+                slope = self._in_space(slope)
         return simplify(self._arranged(slope).node)[0]
 
     @property
@@ -325,7 +348,7 @@ class Derivative:
     def _function(self) -> Function:
         from .functions import Function, Request  # needs NumPy, which a formula does not
 
-        return Function(Request("derivative", self.function, self.wrt, True, self.layout))
+        return Function(Request("derivative", self.function, self.wrt, True, self.layout, structure=self._asked))
 
     def __call__(self, **arrays: Any) -> Any:
         """Evaluate the derivative at arrays given by name."""
@@ -345,6 +368,23 @@ class Derivative:
         from .verify import check  # needs NumPy, which a formula does not
 
         return check(self, seed)
+
+    @cached_property
+    def steps(self) -> tuple[Step, ...]:
+        """How the derivative comes about, line by line, in the style ``chain``; see `matcalc.explain`.
+
+        >>> import matcalc as mc
+        >>> for step in mc.derive("||A x - b||^2", "x").steps:
+        ...     print(step)
+        r1 = A x - b
+        f = r1^T r1
+        df/dr1 = 2 r1
+        df/dx = A^T delta_r1
+        df/dx = 2 A^T (A x - b)
+        """
+        from .explanation.explain import Explanation  # built on derivatives
+
+        return Explanation(self).steps
 
     # --- display ---------------------------------------------------------------------------------
 
@@ -373,6 +413,7 @@ class Derivative:
             "unicode": self.unicode,
             "shape": list(self.shape),
             "layout": self.layout,
+            "structure": self.structure,
             "wrt": list(self.wrt),
             "order": self.order,
             "vars": self.vars,
@@ -383,7 +424,7 @@ class Derivative:
         }
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Derivative, (self.function, self.wrt, self.layout, self._kept_notes())
+        return Derivative, (self.function, self.wrt, self.layout, self._kept_notes(), self._asked)
 
     def _kept_notes(self) -> tuple[str, ...]:
         """The notes that the derivative was given."""

@@ -25,6 +25,7 @@ from .notation.latex import to_latex
 from .notation.matrices import to_program
 from .notation.text import to_text
 from .notation.unicode import to_unicode
+from .structure import notes_of, restored, subject, within
 from .syntax.ast import Ast
 from .syntax.greek import as_keyword, spell_keyword
 
@@ -49,6 +50,7 @@ class Request:
     single: whether the result is an array rather than a tuple with one array for each name.
     layout: for ``derivative``.
     notes: what was chosen for the caller.
+    structure: for derivatives other than products with vectors, the space in which they are taken.
     """
 
     kind: Kind
@@ -57,6 +59,7 @@ class Request:
     single: bool
     layout: str = "gradient"
     notes: tuple[str, ...] = ()
+    structure: str | None = None
 
 
 class _Plan(NamedTuple):
@@ -175,13 +178,16 @@ class Function:
 
     def _formulas(self) -> tuple[Node, ...]:
         """What is shown, in the form in which it reads best."""
-        value = self.function.node
-        wanted = [find_variable(self.function, name)[0] for name in self.request.wrt]
+        written = subject(self.function, self.request.wrt, self.request.structure)
+        value = written.node
+        wanted = [find_variable(written, name)[0] for name in self.request.wrt]
+        place = _Placing(self.function, written, self.request.structure)
         match self.request.kind:
             case "grad" | "value_and_grad" | "jacobian":
-                return tuple(formula(value, [variable]) for variable in wanted)
+                return tuple(place.readable(formula(value, [variable]), variable) for variable in wanted)
             case "hessian":
-                return tuple(formula(value, [first, second]) for first in wanted for second in wanted)
+                pairs = [(first, second) for first in wanted for second in wanted]
+                return tuple(place.readable(formula(value, pair), *pair) for pair in pairs)
         return tuple(present(node) for node in named_as_written(*self._plan.shown))
 
     def _each(self, items: Sequence[Any]) -> Any:
@@ -221,7 +227,8 @@ class Function:
     @property
     def notes(self) -> tuple[str, ...]:
         """How the text was read."""
-        return (*self.function.notes, *self.request.notes)
+        about = notes_of(self.function, self.request.wrt, self.request.structure)
+        return (*self.function.notes, *self.request.notes, *about)
 
     def _repr_latex_(self) -> str:
         formulas = self.latex if isinstance(self.latex, tuple) else (self.latex,)
@@ -265,43 +272,74 @@ def program_arguments(expr: Expr, outputs: Sequence[Node]) -> list[Variable]:
 
 def _plan(expr: Expr, request: Request) -> _Plan:
     """The nodes that answer a request."""
+    written = subject(expr, request.wrt, request.structure)
     # derivatives of a stable form are stable where those of the written one are not
-    (value,) = (recognised if request.kind == "value" else differentiable)(expr.simplified)
-    wanted = [find_variable(expr, name)[0] for name in request.wrt]
+    (value,) = (recognised if request.kind == "value" else differentiable)(written.simplified)
+    wanted = [find_variable(written, name)[0] for name in request.wrt]
+    place = _Placing(expr, written, request.structure)
     match request.kind:
         case "value":
             return _Plan((value,), (value,), ())
         case "derivative":
-            node = Derivative(expr, request.wrt, request.layout).evaluated
+            node = Derivative(expr, request.wrt, request.layout, structure=request.structure).evaluated
             return _Plan((node,), (node,), ())
         case "jacobian":
-            shown = simplify(*(derivative(value, variable) for variable in wanted))
+            shown = simplify(*(place(derivative(value, variable), variable) for variable in wanted))
             return _Plan(shown, shown, ())
         case "grad":
-            shown = simplify(*_gradients(expr, value, wanted, "jacobian"))
+            shown = simplify(*place.each(_gradients(expr, value, wanted, "jacobian"), wanted))
             return _Plan(shown, shown, ())
         case "value_and_grad":
-            outputs = simplify(value, *_gradients(expr, value, wanted, "jacobian"))
+            outputs = simplify(place(value), *place.each(_gradients(expr, value, wanted, "jacobian"), wanted))
             return _Plan(outputs, outputs[1:], ())
         case "hessian":
             gradients = simplify(*_gradients(expr, value, wanted, "jacobian"))
-            shown = simplify(*(part for gradient in gradients for part in derivatives(gradient, wanted)))
+            shown = simplify(
+                *(
+                    place(part, first, second)
+                    for first, gradient in zip(wanted, gradients, strict=True)
+                    for second, part in zip(wanted, derivatives(gradient, wanted), strict=True)
+                )
+            )
             return _Plan(shown, shown, ())
         case "hvp":
             directions = _directions(expr, [(variable.name, variable.shape) for variable in wanted], request.single)
             gradients = simplify(*_gradients(expr, value, wanted, "jvp"))
             slope = _sum_of([_inner(g, v) for g, v in zip(gradients, directions, strict=True)])
-            shown = simplify(*derivatives(slope, wanted))
+            shown = simplify(*(place(part) for part in derivatives(slope, wanted)))
             return _Plan(shown, shown, tuple(directions))
         case "vjp":
             (direction,) = _directions(expr, [("", value.shape)], single=True)
-            shown = simplify(*pullback(value, wanted, direction))
+            shown = simplify(*(place(part) for part in pullback(value, wanted, direction)))
             return _Plan(shown, shown, (direction,))
         case "jvp":
             directions = _directions(expr, [(variable.name, variable.shape) for variable in wanted], request.single)
-            shown = simplify(pushforward(value, dict(zip(wanted, directions, strict=True))))
+            shown = simplify(place(pushforward(value, dict(zip(wanted, directions, strict=True)))))
             return _Plan(shown, shown, tuple(directions))
     raise UsageError(f"there is no function kind {request.kind!r}")
+
+
+class _Placing(NamedTuple):
+    """Puts a derivative of what was differentiated over the declared variables and into the space asked for."""
+
+    declared: Expr
+    written: Expr
+    structure: str | None
+
+    def __call__(self, node: Node, *wrt: Variable) -> Node:
+        if self.written is self.declared and self.structure != "vech":
+            return node
+        variables_of = [find_variable(self.declared, variable.name)[0] for variable in wrt]
+        return within(restored(node, self.declared), variables_of, self.structure)
+
+    def each(self, nodes: Sequence[Node], wrt: Sequence[Variable]) -> list[Node]:
+        """First derivatives, each by its variable."""
+        return [self(node, variable) for node, variable in zip(nodes, wrt, strict=True)]
+
+    def readable(self, node: Node, *wrt: Variable) -> Node:
+        """A formula, which is simpler again where what is declared was not used before."""
+        placed = self(node, *wrt)
+        return placed if self.written is self.declared else present(simplify(placed)[0])
 
 
 def _gradients(expr: Expr, value: Node, wanted: Sequence[Variable], instead: str) -> list[Node]:

@@ -570,7 +570,8 @@ def _entries(node: Node, axes: tuple[int, ...], order: int, depth: int = NARROWE
         tied = tuple(kept.index(axis) for axis in named)
         sizes = {kept.index(axis): shape[axis] for axis in kept}
         found = _entries(child, tied, len(kept), depth - 1) if len(kept) < len(named) else None
-        narrower = narrower or found is not None
+        # a function of a diagonal is computed on the diagonal: off it, it may not be defined
+        narrower = narrower or found is not None or (isinstance(node, Map) and len(kept) < len(named))
         children.append(_tied(child, tied, len(kept), sizes) if found is None else found)
         places.append(kept)
     if not narrower:

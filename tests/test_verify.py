@@ -20,6 +20,7 @@ from matcalc.calculus.simplify import simplify
 from matcalc.derivation import Derivative
 from matcalc.expr.build import add, permute, scale
 from matcalc.expr.nodes import Call, Map, Node, Variable
+from matcalc.layout import LAYOUTS
 from matcalc.lower.function import compile_function
 from matcalc.ops import registry
 from matcalc.ops.apply import call, map_
@@ -64,7 +65,7 @@ def test_every_case_of_the_corpus_is_confirmed_to_eleven_digits(capsys: pytest.C
     assert not lower
 
 
-@pytest.mark.parametrize("layout", ["gradient", "numerator", "denominator", "vec"])
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize(
     ("text", "wrt"),
     [("x^T A x", "x"), ("A x", "x"), ("a^T X b", "X"), ("t x", "t"), ("t^2 A", "t"), ("log(t)", "t"), ("A X B", "X")],
@@ -111,6 +112,21 @@ def test_second_derivatives_are_confirmed(text: str, wrt: tuple[str, str]) -> No
     report = mc.derive(text, wrt, types, order=2).check()
     assert report.ok, report.message
     assert report.max_error < 1e-10
+
+
+@pytest.mark.parametrize("layout", ["vec", "vec-row"])
+@pytest.mark.parametrize("text", ["x^T A x", "A x .* x", "x x^T A"])
+def test_stacked_second_derivatives_are_confirmed(text: str, layout: str) -> None:
+    report = mc.derive(text, "x", {"A": "matrix(n, n)"}, order=2, layout=layout).check()
+    assert report.ok, report.message
+
+
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("structure", ["respect", "free", "vech"])
+def test_every_space_is_confirmed(structure: str, order: int) -> None:
+    expr = mc.parse("tr(A X B X)", {"X": "matrix(n, n) symmetric", "A": "matrix(n, n)"})
+    report = Derivative(expr, ("X",) * order, "gradient", structure=structure).check()
+    assert report.ok, report.message
 
 
 def test_the_report_says_what_was_tried() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 from ..conditions import Demand, demands
 from ..derivation import Derivative
 from ..errors import MatcalcError
+from ..expr.dims import Dim
 from ..expr.nodes import Node
 from ..expression import Expr
+from ..structure import subject
 from .domain import judge
 from .interpreter import evaluate, integers
 from .points import arrays_of, direction_of, projected, properties_of, sizes_of
@@ -37,6 +39,9 @@ PRECISION = 1e-11
 
 LEAST_PRECISION = 1e-6
 """Points where numerical derivatives are worse than a tenth of this are no test."""
+
+ROUNDING = 1e-15
+"""Errors below this differ from machine to machine, and are shown as this."""
 
 TRIALS = 3
 DRAWS = 300
@@ -63,13 +68,15 @@ class _Point(NamedTuple):
 def check(derivative: Derivative, seed: int = 0) -> CheckReport:
     """Check a derivative; see `Derivative.check`."""
     expr = derivative.function
-    below = [
-        expr.node,
-        *(Derivative(expr, derivative.wrt[:order], "gradient").raw for order in range(1, derivative.order)),
-    ]
+    free = derivative.structure == "free"
+    # in this expression the entries of the variable are as independent as the derivative takes them to be
+    moved = subject(expr, derivative.wrt, "free") if free else expr
+    space = None if free else derivative.structure
+    earlier = [derivative.wrt[:order] for order in range(1, derivative.order)]
+    below = [moved.node, *(Derivative(moved, wrt, "gradient", structure=space).raw for wrt in earlier)]
     claims, faults = _claims(derivative)
     stated = tuple(demands(expr, [derivative.node]))
-    search = _Search(expr, below, derivative.wrt, stated, np.random.default_rng(seed))
+    search = _Search(expr, moved, below, derivative.wrt, stated, np.random.default_rng(seed))
     direct: dict[str, list[float]] = {claim.form: [] for claim in claims}
     apart: dict[str, list[float]] = {claim.form: [] for claim in claims}
     tried: list[_Point] = []
@@ -118,7 +125,7 @@ def _report(
     elif faults:
         message = f"NOT confirmed {places}: {'; '.join(faults)}"
     else:
-        message = f"verified {places}: largest relative error {max(worst, printed):.1g}"
+        message = f"verified {places}: largest relative error {max(worst, printed, ROUNDING):.1g}"
         if precision > PRECISION:
             message += f" (numerical derivatives are good to {precision:.0e} here)"
     methods = dict.fromkeys(slope.method for point in tried for slope in point.slopes)
@@ -182,33 +189,47 @@ def _is_oriented(derivative: Derivative, again: Expr) -> bool:
     """Whether a formula with one axis is a row exactly where its layout says so (Wikipedia, "Matrix calculus")."""
     if len(again.node.shape) != 1 or derivative.layout not in ("numerator", "denominator"):
         return True
-    by_vector = bool(_shapes(derivative)[1])
+    by_vector = bool(_shapes(derivative)[-1])
     return (again.type.kind == "row") == (by_vector == (derivative.layout == "numerator"))
 
 
-def _shapes(derivative: Derivative) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """The axes of what is differentiated last, and those of the variable."""
-    raw = derivative.raw.shape
-    symbol = derivative.function.meaning.symbols.get(derivative.wrt[-1])
-    count = len(symbol.type.shape) if symbol is not None else len(raw) - len(derivative.function.node.shape)
-    return raw[: len(raw) - count], raw[len(raw) - count :]
+def _shapes(derivative: Derivative) -> list[tuple[Dim, ...]]:
+    """The axes of the output, and those of each variable."""
+    shapes, rest = [], derivative.raw.shape
+    for name in reversed(derivative.wrt):
+        symbol = derivative.function.meaning.symbols.get(name)
+        own = len(symbol.type.shape) if symbol is not None else len(rest) - len(derivative.function.node.shape)
+        start = len(rest) - (1 if derivative.structure == "vech" else own)
+        shapes.append(rest[start:])
+        rest = rest[:start]
+    return [rest, *reversed(shapes)]
 
 
 def _gradient(derivative: Derivative, claim: Claim, point: _Point) -> Array:
-    """The value of a claim with the axes of the output before those of the variable, whatever its layout."""
+    """The value of a claim with the axes of the output before those of the variables, whatever its layout."""
     value = claim.value(point.arrays, point.sizes)
-    output, variable = (integers(shape, point.sizes) for shape in _shapes(derivative))
-    match derivative.layout:
-        case "vec":
-            rows, columns = int(np.prod(output)), int(np.prod(variable))
-            if value.shape == (rows, columns):
-                return value.reshape((*output, *variable), order="F")
-            return np.asarray(np.nan)
-        case "numerator" if len(variable) == 2:
-            return value.T
-        case "denominator" if len(output) == 1 and len(variable) == 1:
+    shapes = [integers(shape, point.sizes) for shape in _shapes(derivative)]
+    orders = tuple(len(shape) for shape in shapes)
+    match (derivative.layout, *orders):
+        case ("vec" | "vec-row", *_):
+            return _unstacked(value, shapes, "F" if derivative.layout == "vec" else "C")
+        case ("numerator", 0, 2) | ("denominator", 1, 1) | ("denominator", 2, 0):
             return value.T
     return value
+
+
+def _unstacked(value: Array, shapes: Sequence[tuple[int, ...]], order: Literal["F", "C"]) -> Array:
+    """The array of a matrix whose columns run over the last variable, and whose rows over all else, the output slowest.
+
+    Magnus & Neudecker, Matrix Differential Calculus, ch. 6: the Hessians of the entries of the output, stacked.
+    """
+    lengths = [int(np.prod(shape)) for shape in shapes]
+    if value.shape != (int(np.prod(lengths[:-1])), lengths[-1]):
+        return np.asarray(np.nan)
+    value = value.reshape(lengths)
+    for axis, (shape, length) in enumerate(zip(shapes, lengths, strict=True)):
+        value = value.take(np.arange(length).reshape(shape, order=order).ravel(), axis)
+    return value.reshape([length for shape in shapes for length in shape])
 
 
 # --- comparisons ---------------------------------------------------------------------------------
@@ -217,6 +238,9 @@ def _gradient(derivative: Derivative, claim: Claim, point: _Point) -> Array:
 def _error(gradient: Array, point: _Point, order: int) -> float:
     """How far a derivative in a direction is from the numerical one, relative to what is added up in it."""
     direction, slope = point.directions[order], point.slopes[order].value
+    if gradient.ndim == slope.ndim + 1 and direction.ndim == 2:
+        # by the distinct entries of a symmetric matrix, column by column
+        direction = direction.T[np.triu_indices(len(direction))]
     if gradient.shape != slope.shape + direction.shape:
         return float("inf")
     along = np.tensordot(gradient, direction, direction.ndim) if direction.ndim else gradient * direction
@@ -227,6 +251,8 @@ def _error(gradient: Array, point: _Point, order: int) -> float:
 def _within_space(derivative: Derivative, gradient: Array, point: _Point) -> bool:
     """Whether the derivative by a structured matrix is itself of that structure, as the notes say."""
     properties = properties_of(derivative.function, derivative.wrt[-1])
+    if derivative.structure != "respect":
+        return True
     if point.directions[-1].ndim != 2 or not np.all(np.isfinite(gradient)):
         return True
     return distance(projected(gradient, properties), gradient) <= PRECISION
@@ -252,12 +278,14 @@ class _Search:
     def __init__(
         self,
         expr: Expr,
+        moved: Expr,
         nodes: Sequence[Node],
         wrt: Sequence[str],
         stated: tuple[Demand, ...],
         random: np.random.Generator,
     ) -> None:
         self._expr = expr
+        self._moved = moved
         self._steps = list(zip(nodes, wrt, strict=True))
         self._stated = stated
         self._random = random
@@ -297,7 +325,7 @@ class _Search:
             if not np.all(np.isfinite(function(arrays))):
                 self.undefined += 1
                 return None
-            direction = direction_of(self._expr, name, arrays, self._random)
+            direction = direction_of(self._moved, name, arrays, self._random)
             slope = directional(function, arrays, name, direction)
             if slope is None:
                 return None

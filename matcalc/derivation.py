@@ -24,7 +24,7 @@ from .notation.matrices import to_program
 from .notation.text import to_text
 from .notation.unicode import to_unicode
 from .structure import SPACES as SPACES
-from .structure import chosen, notes_of, restored, subject, within
+from .structure import chosen, notes_of, restored, structured, subject, within
 from .syntax.ast import Assign, Ast, Output, Program, Transpose
 from .syntax.greek import spell
 
@@ -312,6 +312,11 @@ class Derivative:
     def stacked_text(self) -> str:
         """The layout of the Kronecker form as it is printed."""
         return self.layout_text if self.layout in STACKED else f"vec ({STACKED['vec']})"
+
+    @property
+    def structure_text(self) -> str:
+        """The space in which the derivative is taken, where the variable has one; else empty."""
+        return self.structure if structured(self.function, self.wrt) else ""
 
     @property
     def vars(self) -> dict[str, str]:

@@ -25,7 +25,7 @@ from .notation.latex import to_latex
 from .notation.matrices import to_program
 from .notation.text import to_text
 from .notation.unicode import to_unicode
-from .structure import notes_of, restored, subject, within
+from .structure import chosen, notes_of, restored, subject, within
 from .syntax.ast import Ast
 from .syntax.greek import as_keyword, spell_keyword
 
@@ -82,6 +82,8 @@ class Function:
     """
 
     def __init__(self, request: Request) -> None:
+        for names in _differentiated(request):
+            chosen(request.function, names, request.structure)
         self.request = request
         self.function = request.function
         with Attached(self.function), paused_collection():
@@ -317,6 +319,12 @@ def _plan(expr: Expr, request: Request) -> _Plan:
             shown = simplify(place(pushforward(value, dict(zip(wanted, directions, strict=True)))))
             return _Plan(shown, shown, tuple(directions))
     raise UsageError(f"there is no function kind {request.kind!r}")
+
+
+def _differentiated(request: Request) -> tuple[tuple[str, ...], ...]:
+    """The names that are differentiated by one after another, for each derivative."""
+    times = 2 if request.kind == "hessian" else 1
+    return tuple((name,) * times for name in request.wrt)
 
 
 class _Placing(NamedTuple):

@@ -17,7 +17,7 @@ from types import MappingProxyType
 from .elaborate.declare import type_text
 from .errors import Unsupported, UsageError
 from .expr.build import add, delta, product, variables, with_children
-from .expr.nodes import Call, Node, Structure, Variable, postorder
+from .expr.nodes import Call, Exact, Node, Structure, Sum, Variable, postorder
 from .expression import Expr
 from .notation.text import to_text
 from .ops.registry import OPERATIONS
@@ -48,7 +48,7 @@ HANDBOOK = (
 
 
 def chosen(expr: Expr, names: Sequence[str], structure: str | None) -> str:
-    """The structure in force: as asked for, else ``respect``.
+    """The structure in force: as asked for, else ``respect``, and ``free`` for orthogonal variables.
 
     Raises
     ------
@@ -71,7 +71,13 @@ def chosen(expr: Expr, names: Sequence[str], structure: str | None) -> str:
                 f"vech is for symmetric and lower triangular variables, and {name} is not declared as one",
                 hint=f'declare it: {{"{name}": "matrix(n, n) symmetric"}}',
             )
-    return structure or "respect"
+    curved = any(CURVED in properties_of(expr, name) for name in names)
+    return structure or ("free" if curved else "respect")
+
+
+def structured(expr: Expr, names: Sequence[str]) -> bool:
+    """Whether the space makes a difference for one of the variables."""
+    return any(properties_of(expr, name) & {CURVED, *SPACES} for name in names)
 
 
 def properties_of(expr: Expr, name: str) -> frozenset[str]:
@@ -153,12 +159,30 @@ def _half(node: Node, lead: int, variable: Variable) -> Node:
     i, j = lead, lead + 1
     full = node
     if variable.properties & SYMMETRIC:
-        diagonal = product([(node, 1, names), (delta(size), 1, (i, j))], names)
+        diagonal = _on_diagonal(node, i, j)
         full = add([(2, node), (-1, diagonal)], node.shape)
     place = node.order
     return product(
         [(full, 1, names), (Structure("halfpair", size), 1, (place, i, j))], (*names[:i], place, *names[j + 1 :])
     )
+
+
+def _on_diagonal(node: Node, i: int, j: int) -> Node:
+    """The entries with i = j, of each term of a sum where these add up to one term."""
+    names = tuple(range(node.order))
+    tie = (delta(node.shape[i]), 1, (i, j))
+    terms: list[tuple[Exact, Node]] = []
+    stack: list[tuple[Exact, Node]] = [(1, node)]
+    while stack:
+        coefficient, part = stack.pop()
+        if isinstance(part, Sum):
+            stack.extend((coefficient * inner, term) for inner, term in part.terms)
+        else:
+            terms.append((coefficient, product([(part, 1, names), tie], names)))
+    apart = add(terms, node.shape)
+    if isinstance(apart, Sum) and len(apart.terms) > 1:
+        return product([(node, 1, names), tie], names)
+    return apart
 
 
 def _tangent(node: Node, lead: int, variable: Variable) -> Node:

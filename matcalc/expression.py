@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -21,10 +21,27 @@ from .notation.matrices import to_program
 from .notation.text import to_text
 from .notation.unicode import to_unicode
 from .ops.registry import OPERATIONS
-from .syntax.ast import Add, Assign, Ast, Binary, Call, Define, Name, Num, Output, Program, Transpose
+from .syntax.ast import (
+    Add,
+    Assign,
+    Ast,
+    Bars,
+    Binary,
+    Call,
+    Define,
+    Name,
+    Norm,
+    Num,
+    Output,
+    Program,
+    Request,
+    Transpose,
+)
+from .syntax.detect import SYNTAXES, is_latex
 from .syntax.greek import spell
 from .syntax.parse import parse as parse_text
 from .syntax.parse import parse_declarations
+from .syntax.rewrite import rewritten
 
 if TYPE_CHECKING:
     from .functions import Function
@@ -44,13 +61,26 @@ def is_function(name: str) -> bool:
     return name in OPERATIONS and name not in NUMBERS_WITH_A_NAME
 
 
-def read(text: str) -> Program:
-    """Parse a program; errors carry the text.
+def read(text: str, syntax: str = "auto", declared: Collection[str] = ()) -> Program:
+    r"""Parse a program; errors carry the text.
+
+    Parameters
+    ----------
+    text: the program.
+    syntax: ``text``, ``latex``, or ``auto`` for what the text looks like.
+    declared: names with a declaration, which LaTeX does not split into letters.
 
     Raises
     ------
+    UsageError: there is no such syntax.
     ParseError: the text does not follow the grammar.
     """
+    if syntax not in SYNTAXES:
+        raise UsageError(f"there is no syntax {syntax!r}", hint=f"the notations are {', '.join(SYNTAXES)}")
+    if syntax == "latex" or (syntax == "auto" and is_latex(text)):
+        from .syntax.latex.parse import parse as parse_latex  # plain text is read without the tables of LaTeX
+
+        return parse_latex(text, is_function=is_function, declared=declared)
     try:
         return parse_text(text, is_function=is_function)
     except MatcalcError as error:
@@ -105,6 +135,7 @@ class Expr:
     text: the program.
     vars: declared types by name; names that are missing are inferred.
     shape: the shape of the output, where the text alone leaves it open (``2 I``).
+    syntax: ``text``, ``latex``, or ``auto`` for what the text looks like.
 
     Raises
     ------
@@ -116,8 +147,10 @@ class Expr:
         text: str,
         vars: Mapping[str, str] | str | None = None,  # noqa: A002
         shape: Shape | None = None,
+        syntax: str = "auto",
     ) -> None:
         self._given = declarations(vars)
+        self._syntax = syntax
         self._expected = shape
         self._is_built = False
         self.text = text
@@ -129,6 +162,7 @@ class Expr:
         self = cls.__new__(cls)
         self._given = dict(declared)
         self._expected = None
+        self._syntax = "text"
         self._is_built = True
         self._size = size
         self.__dict__["program"] = program
@@ -139,10 +173,10 @@ class Expr:
         """The expression of a node over the variables of another expression."""
         formula = to_program(present(node), like.order)
         program = formula if isinstance(formula, Program) else Program((Output(formula),))
-        return cls(to_text(program), like.vars, node.shape)
+        return cls(to_text(program), like.vars, node.shape, "text")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Expr, (self.text, self._given, self._expected)
+        return Expr, (self.text, self._given, self._expected, self._syntax)
 
     # --- meaning ---------------------------------------------------------------------------------
 
@@ -159,17 +193,52 @@ class Expr:
     @cached_property
     def program(self) -> Program:
         """The syntax tree."""
-        return read(self.text)
+        return self._without_bars(only_by_type=True)
+
+    def _without_bars(self, *, only_by_type: bool) -> Program:
+        """The program with what its bars mean in their place: bars of a vector are its length in LaTeX, not in text."""
+        written, meanings = self._written, self._meaning.bars
+        if not meanings:
+            return written
+
+        def change(original: Ast, node: Ast) -> Ast:
+            kind = meanings.get(id(original))
+            if kind is None or not isinstance(node, Bars) or (only_by_type and not node.by_type):
+                return node
+            if kind == "norm":
+                return Norm("", node.arg, span=node.span)
+            return Call(kind, (node.arg,), span=node.span, func_span=node.span)
+
+        program = rewritten(written, change)
+        assert isinstance(program, Program)
+        return program
+
+    @cached_property
+    def _written(self) -> Program:
+        """The syntax tree as it was read."""
+        built: Program | None = self.__dict__.get("program")
+        return built if built is not None else read(self.text, self._syntax, self._given)
 
     @cached_property
     def _meaning(self) -> Elaborated:
         try:
             with paused_collection():
-                return elaborate(self.program, self._given, shape=self._expected)
+                return elaborate(self._written, self._given, shape=self._expected)
         except MatcalcError as error:
             if error.source is None:
                 error.source = self.text
             raise error from None
+
+    @property
+    def request(self) -> Request | None:
+        r"""The derivative that the text itself asks for, as ``\frac{\partial E}{\partial x} = answer`` in LaTeX.
+
+        >>> import matcalc as mc
+        >>> request = mc.parse(r"\nabla_x x^\top x = 2 x").request
+        >>> request.wrt, request.order, request.claim.right.id
+        (('x',), 1, 'x')
+        """
+        return self._written.request
 
     @property
     def node(self) -> Node:
@@ -237,7 +306,7 @@ class Expr:
     @cached_property
     def latex(self) -> str:
         """The expression as LaTeX."""
-        return to_latex(self.program)
+        return to_latex(self._without_bars(only_by_type=False))
 
     @cached_property
     def unicode(self) -> str:
@@ -271,16 +340,33 @@ class Expr:
         return Derivative(self, tuple(canonical(name) for name in names), "gradient").expr
 
     def compile(self) -> Function:
-        """A NumPy function of the variables, called with keyword arguments."""
+        """A NumPy function of the variables, called with keyword arguments.
+
+        Raises
+        ------
+        UsageError: the text asks for a derivative, so that it could be meant instead of the value.
+        """
+        self._refuse_request()
         from .functions import Function, Request  # needs NumPy, which a formula does not
 
         return Function(Request("value", self, (), True))
+
+    def _refuse_request(self) -> None:
+        """What is asked for is a derivative, not the value of this expression."""
+        if self.request is not None:
+            raise UsageError(
+                "the text asks for a derivative, which is not the value of an expression",
+                source=self.text,
+                span=self.request.span,
+                hint="use mc.derive or mc.grad for it, or give what is differentiated alone",
+            )
 
     # --- operators -------------------------------------------------------------------------------
 
     @property
     def _value(self) -> Ast:
         """The output as an expression that may stand inside another one."""
+        self._refuse_request()
         last = self.program.statements[-1]
         if isinstance(last, Assign):
             return last.target
@@ -485,7 +571,7 @@ def as_operand(value: object) -> Expr | Ast | None:
     return number_ast(value)
 
 
-def as_expr(text: str | Expr, given: Mapping[str, str] | str | None) -> Expr:
+def as_expr(text: str | Expr, given: Mapping[str, str] | str | None, syntax: str = "auto") -> Expr:
     """An expression from text, or the expression with further declarations.
 
     Raises
@@ -494,23 +580,26 @@ def as_expr(text: str | Expr, given: Mapping[str, str] | str | None) -> Expr:
     """
     if isinstance(text, Expr):
         extra = declarations(given)
-        return text if not extra else Expr(text.text, {**text._given, **extra}, text._expected)
+        return text if not extra else Expr(text.text, {**text._given, **extra}, text._expected, text._syntax)
     if isinstance(text, str):
-        return Expr(text, given)
+        return Expr(text, given, syntax=syntax)
     raise UsageError(f"an expression is text or an Expr, not {type(text).__name__}")
 
 
-def parse(text: str, vars: Mapping[str, str] | str | None = None) -> Expr:  # noqa: A002
-    """Read a program.
+def parse(text: str, vars: Mapping[str, str] | str | None = None, syntax: str = "auto") -> Expr:  # noqa: A002
+    r"""Read a program.
 
     >>> import matcalc as mc
     >>> mc.parse("||A x - b||^2", {"A": "matrix(m, n)"}).vars
     {'A': 'matrix(m, n)', 'x': 'vector(n)', 'b': 'vector(m)'}
+    >>> mc.parse(r"\left\lVert A\mathbf{x} - \mathbf{b} \right\rVert_2^2").formula
+    '||A x - b||_2^2'
 
     Parameters
     ----------
-    text: the program.
+    text: the program, in plain text or in LaTeX.
     vars: declared types by name, or declarations as text; names that are missing are inferred.
+    syntax: ``text``, ``latex``, or ``auto`` for what the text looks like.
 
     Raises
     ------
@@ -518,7 +607,7 @@ def parse(text: str, vars: Mapping[str, str] | str | None = None) -> Expr:  # no
     UnknownName: a function that does not exist.
     ShapeError: shapes that do not fit.
     """
-    return Expr(text, vars)
+    return Expr(text, vars, syntax=syntax)
 
 
 def symbols(text: str) -> Any:

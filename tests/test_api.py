@@ -605,7 +605,9 @@ def test_terms_follow_their_use_and_not_their_declaration() -> None:
     assert mc.parse(declared + text).order == ("A", "x", "b", "c", "unused")
 
 
-@pytest.mark.parametrize("text", [r"\frac{1}{2} x^T x", r"$x^T x$"])
-def test_latex_is_refused_without_a_promise(text: str) -> None:
-    with pytest.raises(mc.ParseError, match="not supported yet"):
-        mc.derive(text, "x")
+@pytest.mark.parametrize("text", [r"\frac{1}{2} x^T x", r"$\tfrac12 x^T x$"])
+def test_latex_is_read_as_latex(text: str) -> None:
+    assert mc.derive(text, "x").formula == "x"
+    assert mc.derive(text, "x", syntax="latex").formula == "x"
+    with pytest.raises(mc.ParseError, match=r"LaTeX|means nothing"):
+        mc.derive(text, "x", syntax="text")

@@ -182,7 +182,7 @@ ROWS: list[tuple[Ast | int | str, str, str, str]] = [
     (tr(call("kron", "A", "B")), "kron(A, B)^T", "(A ⊗ B)ᵀ", r"\left(A \otimes B\right)^{\top}"),
     (call("kron", -2, "x"), "kron(-2, x)", "-2 ⊗ x", r"-2 \otimes x"),
     (mul(call("kron", "A", "B"), "x"), "kron(A, B) x", "(A ⊗ B) x", r"\left(A \otimes B\right) x"),
-    (mul("f", add("a", "b")), "f (a + b)", "f (a + b)", r"f \left(a + b\right)"),
+    (mul("f", add("a", "b")), "f (a + b)", "f (a + b)", r"f \, \left(a + b\right)"),
     (mul("e", "x"), "e x", "e x", "e x"),
     (mul("x", num("1/2", ".5")), "x (1/2)", "x (1/2)", r"x \frac{1}{2}"),
     (mul("x", num("1/2", "0.5")), "x * 0.5", "x * 0.5", r"x \cdot 0.5"),
@@ -362,8 +362,8 @@ ROWS: list[tuple[Ast | int | str, str, str, str]] = [
     ),
     (call("relu", "z"), "relu(z)", "relu(z)", r"\operatorname{relu}\left(z\right)"),
     (call("sqrt", "x"), "sqrt(x)", "sqrt(x)", r"\sqrt{x}"),
-    (call("abs", "x"), "abs(x)", "abs(x)", r"\left|x\right|"),
-    (mul(call("abs", "x"), "y"), "abs(x) y", "abs(x) y", r"\left|x\right| y"),
+    (call("abs", "x"), "abs(x)", "abs(x)", r"\operatorname{abs}\left(x\right)"),
+    (mul(call("abs", "x"), "y"), "abs(x) y", "abs(x) y", r"\operatorname{abs}\left(x\right) y"),
     (call("inv", "X"), "inv(X)", "inv(X)", "X^{-1}"),
     (call("inv", mul("A", "B")), "inv(A B)", "inv(A B)", r"\left(A B\right)^{-1}"),
     (tr(call("inv", "X")), "inv(X)^T", "inv(X)ᵀ", r"X^{-\top}"),
@@ -604,7 +604,7 @@ log ln det max min sin cos tan sinh cosh tanh arcsin arccos arctan alpha beta ga
 zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi omega ell varpi
 varsigma Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega
 """
-COMMANDS = frozenset(f"\\{word}" for word in LETTERED_COMMANDS.split()) | {rf"\{sign}" for sign in "_|\\#%&$ "}
+COMMANDS = frozenset(f"\\{word}" for word in LETTERED_COMMANDS.split()) | {rf"\{sign}" for sign in "_|\\#%&$ ,"}
 
 
 def assert_safe(latex: str) -> None:

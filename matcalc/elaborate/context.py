@@ -217,6 +217,7 @@ class Session:
     variables: dict[str, Value] = field(default_factory=dict)
     guilty: tuple[Value, ...] = ()
     ambiguous: bool = False
+    bars: dict[int, str] = field(default_factory=dict)
 
     def at(self, node: Ast, *values: Value, span: Span | None = None) -> Site:
         """The place of a syntax node with the operands at hand."""

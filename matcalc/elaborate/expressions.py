@@ -188,11 +188,18 @@ class Visitor:
         return self.operation(node, OPERATIONS[name], [value], [node.arg], quiet=True)
 
     def bars(self, node: Bars, value: Value) -> Value:
-        """``|x|``: the absolute value, of a square matrix its determinant."""
-        if value.type.kind == "matrix" and self.session.dimensions.unify(value.type.shape[0], value.type.shape[1]):
-            text = self.session.text(node) or "|A|"
-            self.session.at(node).note(f"{text} is the determinant; write abs(A) for absolute entries")
-            return self.operation(node, OPERATIONS["det"], [value], [node.arg])
+        """``|x|``: the absolute value, of a square matrix its determinant, in LaTeX of a vector its length."""
+        square = value.type.kind == "matrix" and self.session.dimensions.unify(value.type.shape[0], value.type.shape[1])
+        kind = "det" if square else "norm" if node.by_type and value.type.kind in ("column", "row") else "abs"
+        if self.session.bars.setdefault(id(node), kind) != kind and node.by_type:
+            hint = r"write \det(A), \|x\| or \operatorname{abs}(x)"
+            self.session.at(node, value).refuse(
+                Unsupported("bars that mean one thing here and another there", hint=hint)
+            )
+        if kind != "abs":
+            meaning = "the determinant; write abs(A) for absolute entries" if square else "the length of a vector"
+            self.session.at(node).note(f"{self.session.text(node) or '|A|'} is {meaning}")
+            return self.operation(node, OPERATIONS[kind], [value], [node.arg], quiet=True)
         return self.operation(node, OPERATIONS["abs"], [value], [node.arg])
 
     # --- calls -----------------------------------------------------------------------------------

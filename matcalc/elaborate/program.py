@@ -45,6 +45,7 @@ class Elaborated:
     definitions: the nodes of the named intermediates, in order.
     definition_types: their types.
     output_name: the name of the output, when the last statement gives it one.
+    bars: what single bars mean (``abs``, ``det`` or ``norm``), by the identity of the node.
     """
 
     node: Node
@@ -54,6 +55,7 @@ class Elaborated:
     definitions: Mapping[str, Node] = field(default_factory=dict)
     definition_types: Mapping[str, Type] = field(default_factory=dict)
     output_name: str | None = None
+    bars: Mapping[int, str] = field(default_factory=dict)
 
 
 def elaborate(
@@ -104,7 +106,7 @@ def _attempt(
     program: Program, outside: Mapping[str, TypeExpr], seen: Survey, kinds: Mapping[str, str], shape: Shape | None
 ) -> Attempt[_Typed]:
     """Type the program under one choice of kinds for its undeclared names."""
-    session = Session(program.source, dict(kinds))
+    session = Session(program.source, dict(kinds), notes=dict.fromkeys(program.notes))
     visitor = Visitor(session, Resolver(session, Names(), seen))
     typed = _Typed(visitor)
     try:
@@ -321,4 +323,5 @@ def _finish(typed: _Typed, outside: Mapping[str, TypeExpr]) -> Elaborated:
         dict(zip(typed.definitions, roots[1:], strict=True)),
         {name: final(value.type) for name, value in typed.definitions.items()},
         typed.output_name,
+        dict(session.bars),
     )

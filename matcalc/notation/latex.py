@@ -101,7 +101,6 @@ DEFAULT_HEADS: Mapping[str, str] = {
     "trace": r"\operatorname{tr}",
     "Tr": r"\operatorname{tr}",
     "sqrt": r"\sqrt{{{0}}}",
-    "abs": r"\left|{0}\right|",
     "floor": r"\left\lfloor {0} \right\rfloor",
     "ceil": r"\left\lceil {0} \right\rceil",
     "inv": r"{0}^{{-1}}",
@@ -157,7 +156,9 @@ def to_latex(ast: Ast, *, heads: Mapping[str, str] | None = None) -> str:
         table["sigmoid"] = r"\operatorname{sigmoid}"  # the letter is taken by a variable
     style = _style(_Context(table))
     if isinstance(ast, Program):
-        return " \\\\\n".join(_statement(statement, style) for statement in ast.statements)
+        lines = [_statement(statement, style) for statement in ast.statements]
+        # a line that begins with a minus would go on from the line above
+        return " \\\\\n".join(f"{{{line}}}" if line[0] in "-+" and place else line for place, line in enumerate(lines))
     return _statement(ast, style)
 
 
@@ -171,10 +172,15 @@ def _style(context: _Context) -> Style:
     return Style(BRACKETS, MASK_BRACKETS, PRODUCTS, level, body, _separate)
 
 
+_LIKE_A_FUNCTION = re.compile(r"(?:[fgh]|\\(?:sigma|phi|psi))(?:_\{.*\})?")
+
+
 def _separate(before: str, after: str) -> str:
-    """A blank, or a dot where digits would run together."""
+    """A blank, a dot where digits would run together, a thin space where a factor would look like a function."""
     if after[0].isdigit() or (after.startswith(r"\frac") and before[-1].isdigit()):
         return r" \cdot "
+    if after == BRACKETS[0] and _LIKE_A_FUNCTION.fullmatch(before):
+        return r" \, "
     return " "
 
 
@@ -184,19 +190,30 @@ def _separate(before: str, after: str) -> str:
 def _statement(ast: Ast, style: Style) -> str:
     match ast:
         case Output(value=value):
-            return render(value, style)
+            return _side(value, style)
         case Assign(target=target, value=value, indices=indices):
             entry = f"_{{{_indices(indices)}}}" if indices else ""
-            return f"{latex_name(target.id)}{entry} = {render(value, style)}"
+            return f"{latex_name(target.id)}{entry} = {_side(value, style)}"
         case Define(name=name, params=params, body=body):
             listed = ", ".join(latex_name(p.id) for p in params)
-            return f"{_function_name(name.id)}{BRACKETS[0]}{listed}{BRACKETS[1]} = {render(body, style)}"
+            return f"{_function_name(name.id)}{BRACKETS[0]}{listed}{BRACKETS[1]} = {_side(body, style)}"
         case Declare(names=names, type=declared):
             return f"{', '.join(latex_name(n.id) for n in names)} \\in {_type(declared, style)}"
         case TypeExpr():
             return _type(ast, style)
         case _:
             return render(ast, style)
+
+
+def _side(value: Ast, style: Style) -> str:
+    """A side of a statement, where an equals sign of its own would be read as an assignment."""
+    printed = render(value, style)
+    return f"{MASK_BRACKETS[0]}{printed}{MASK_BRACKETS[1]}" if _is_equality(value) else printed
+
+
+def _is_equality(node: Ast) -> bool:
+    node = unwrap(node)
+    return isinstance(node, Binary) and node.op == "=="
 
 
 def _type(declared: TypeExpr, style: Style) -> str:
@@ -437,7 +454,9 @@ def _call(call: Call, slot: Slot, context: _Context) -> list[Piece]:
     pieces: list[Piece] = [head + BRACKETS[0]]
     for position, arg in enumerate(call.args):
         pieces += [", "] if position else []
-        pieces.append(Part(arg, Slot(compact=slot.compact)))
+        # a name and an equals sign would be a named argument
+        equality = _is_equality(arg)
+        pieces += bracketed(arg, MASK_BRACKETS) if equality else [Part(arg, Slot(compact=slot.compact))]
     for position, (key, value) in enumerate(call.kwargs):
         pieces += [", "] if position or call.args else []
         pieces += [rf"\mathrm{{{_escape(key)}}} = ", Part(value, Slot(SUM, compact=slot.compact))]

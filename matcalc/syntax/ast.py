@@ -98,9 +98,13 @@ class Norm(Ast):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bars(Ast):
-    """``|x|``: absolute value, or the determinant of a square matrix."""
+    """``|x|``: absolute value, or the determinant of a square matrix.
+
+    ``by_type`` is True in LaTeX, where ``|x|`` of a vector is its length.
+    """
 
     arg: Ast
+    by_type: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -195,8 +199,26 @@ class Output(Ast):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Request(Ast):
+    r"""The derivative that LaTeX asks for: ``\frac{\partial E}{\partial x} = answer``, ``\nabla_x E``.
+
+    ``wrt`` has one name for each order and is empty where none is written (``\nabla E``, whose ``order`` is 1);
+    ``claim`` is what stands behind the equals sign.
+    """
+
+    wrt: tuple[str, ...]
+    order: int = 1
+    claim: Ast | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Program(Ast):
-    """The statements of a program, in order, with its text."""
+    """The statements of a program, in order, with its text.
+
+    With a ``request``, the output is what is to be differentiated. ``notes`` say how the text was read.
+    """
 
     statements: tuple[Ast, ...]
     source: str = ""
+    request: Request | None = None
+    notes: tuple[str, ...] = ()

@@ -26,7 +26,7 @@ STRAY: dict[str, str] = {
     "~": "compare with `!=`, or write `1 - mask`",
     "!": "compare with `!=`; a factorial is `exp(lgamma(n + 1))`",
     "?": "choose with `where(condition, a, b)`",
-    "$": "leave out the dollar signs; LaTeX is not supported yet, use the plain notation",
+    "$": "leave out the dollar signs, or choose the syntax `latex`",
     "∂": "write the function only, and name the variable of the derivative beside it (`--wrt x`)",
     "∇": "write the function only, and name the variable of the derivative beside it (`--wrt x`)",
     "±": "write the two cases one by one",
@@ -144,9 +144,9 @@ def latex_in_text(command: str, span: Span) -> ParseError:
     word = command.lstrip("\\")
     is_letter = word in NAME_TO_LETTER or word in VARIANT_TO_NAME.values()
     return ParseError(
-        f"`{command}` is LaTeX, which is not supported yet in this version.",
+        f"`{command}` is LaTeX, and this is read as plain text.",
         span=span,
-        hint=f"write `{word}`" if is_letter else "use the plain notation, such as `1/2 x^T A x` or `sqrt(x)`",
+        hint=f"write `{word}`" if is_letter else "use the plain notation, such as `1/2 x^T A x`, or the syntax `latex`",
     )
 
 

@@ -22,7 +22,7 @@ from .grammar_file import read_data, read_grammar
 
 END = "$END"
 
-TABLES: dict[str, tuple[str, ...]] = {"matcalc": ("program", "type")}
+TABLES: dict[str, tuple[str, ...]] = {"matcalc": ("program", "type"), "latex": ("program",)}
 """The grammars with a stored table, and the rules a text may start with."""
 
 

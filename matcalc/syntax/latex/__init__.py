@@ -1,0 +1,1 @@
+"""LaTeX in: macros, symbols, grammar tokens and the syntax tree."""

@@ -19,6 +19,7 @@ __all__ = [
     "Derivative",
     "Expr",
     "derive",
+    "explain",
     "grad",
     "hessian",
     "hvp",
@@ -38,24 +39,32 @@ def derive(
     text: Text,
     wrt: str | tuple[str, ...] | None = None,
     vars: Vars = None,  # noqa: A002
-    order: int = 1,
+    order: int | None = None,
     layout: str = "gradient",
+    syntax: str = "auto",
+    structure: str | None = None,
 ) -> Derivative:
-    """Differentiate an expression.
+    r"""Differentiate an expression.
 
     >>> import matcalc as mc
     >>> d = mc.derive("||A x - b||^2", wrt="x")
     >>> d.formula, d.shape
     ('2 A^T (A x - b)', ('n',))
+    >>> mc.derive(r"\frac{\partial}{\partial \mathbf{x}} \mathbf{x}^\top A \mathbf{x}").formula
+    '(A + A^T) x'
 
     Parameters
     ----------
-    text: a program, or an `Expr`.
-    wrt: the variable; a tuple of two for a mixed second derivative; chosen, with a note, when it is left out.
+    text: a program, in plain text or in LaTeX, or an `Expr`.
+    wrt: the variable; a tuple of two for a mixed second derivative; chosen, with a note, when it is left out and the
+        text does not name it.
     vars: declared types by name, or declarations as text; the rest is inferred.
-    order: 1 or 2.
+    order: 1 or 2; by default what the text asks for, else 1.
     layout: ``gradient`` (the axes of the output, then of the variable), ``numerator``, ``denominator``, ``vec`` or
         ``vec-row``.
+    syntax: ``text``, ``latex``, or ``auto`` for what the text looks like.
+    structure: for a variable declared ``symmetric``, ``diagonal`` …: ``respect`` for the gradient within that space
+        (the default), ``free`` for independent entries, ``vech`` for the derivative by the distinct entries.
 
     Raises
     ------
@@ -65,10 +74,11 @@ def derive(
     """
     if layout not in LAYOUTS:
         raise UsageError(f"there is no layout {layout!r}", hint=f"the layouts are {', '.join(LAYOUTS)}")
-    if isinstance(order, bool) or order not in (1, 2):
+    if isinstance(order, bool) or order not in (None, 1, 2):
         raise UsageError(f"the order of a derivative is 1 or 2, not {order}")
-    expr = as_expr(text, vars)
+    expr = as_expr(text, vars, syntax)
     notes: tuple[str, ...] = ()
+    wrt, order = _requested(expr, wrt, order)
     if wrt is None:
         name, note = choose_variable(expr)
         names, notes = (name,) * order, (note,)
@@ -100,7 +110,8 @@ def _function(kind: Kind, text: Text, wrt: str | tuple[str, ...] | None, given: 
     from .functions import Function, Request  # needs NumPy, which a formula does not
 
     order = 2 if kind in ("hessian", "hvp") else 1
-    return Function(Request(kind, expr, names, single, notes=(*notes, *flat_parts(expr, names, order))))
+    noted = (*notes, *flat_parts(expr, names, order))
+    return Function(Request(kind, expr, names, single, notes=noted, structure=structure))
 
 
 def _names(wrt: Iterable[str]) -> tuple[str, ...]:
@@ -122,7 +133,12 @@ def _require(expr: Expr, name: str) -> None:
     raise UnknownName(f"there is no variable {name} in the expression", source=expr.text, hint=hint)
 
 
-def grad(text: Text, wrt: str | tuple[str, ...] | None = None, vars: Vars = None) -> Function:  # noqa: A002
+def grad(
+    text: Text,
+    wrt: str | tuple[str, ...] | None = None,
+    vars: Vars = None,  # noqa: A002
+    structure: str | None = None,
+) -> Function:
     """The gradient of a scalar as a NumPy function.
 
     >>> import matcalc as mc
@@ -137,16 +153,22 @@ def grad(text: Text, wrt: str | tuple[str, ...] | None = None, vars: Vars = None
     text: a program with a scalar output, or an `Expr`.
     wrt: a name, or a tuple of names for a tuple of gradients.
     vars: declared types by name, or declarations as text; the rest is inferred.
+    structure: as for `derive`.
 
     Raises
     ------
     ShapeError: the output is not a scalar.
     UnknownName: no variable of that name.
     """
-    return _function("grad", text, wrt, vars)
+    return _function("grad", text, wrt, vars, structure)
 
 
-def value_and_grad(text: Text, wrt: str | tuple[str, ...] | None = None, vars: Vars = None) -> Function:  # noqa: A002
+def value_and_grad(
+    text: Text,
+    wrt: str | tuple[str, ...] | None = None,
+    vars: Vars = None,  # noqa: A002
+    structure: str | None = None,
+) -> Function:
     """A scalar and its gradient, computed together.
 
     >>> import matcalc as mc
@@ -156,10 +178,15 @@ def value_and_grad(text: Text, wrt: str | tuple[str, ...] | None = None, vars: V
 
     Parameters and errors are those of `grad`.
     """
-    return _function("value_and_grad", text, wrt, vars)
+    return _function("value_and_grad", text, wrt, vars, structure)
 
 
-def jacobian(text: Text, wrt: str | tuple[str, ...] | None = None, vars: Vars = None) -> Function:  # noqa: A002
+def jacobian(
+    text: Text,
+    wrt: str | tuple[str, ...] | None = None,
+    vars: Vars = None,  # noqa: A002
+    structure: str | None = None,
+) -> Function:
     """The derivative of an output of any shape, of shape output + variable, as a NumPy function.
 
     >>> import matcalc as mc
@@ -171,11 +198,17 @@ def jacobian(text: Text, wrt: str | tuple[str, ...] | None = None, vars: Vars = 
     text: a program, or an `Expr`.
     wrt: a name, or a tuple of names for a tuple of derivatives.
     vars: declared types by name, or declarations as text; the rest is inferred.
+    structure: as for `derive`.
     """
-    return _function("jacobian", text, wrt, vars)
+    return _function("jacobian", text, wrt, vars, structure)
 
 
-def hessian(text: Text, wrt: str | tuple[str, ...] | None = None, vars: Vars = None) -> Function:  # noqa: A002
+def hessian(
+    text: Text,
+    wrt: str | tuple[str, ...] | None = None,
+    vars: Vars = None,  # noqa: A002
+    structure: str | None = None,
+) -> Function:
     """The Hessian of a scalar as a NumPy function; a tuple of tuples of blocks for a tuple of names.
 
     >>> import matcalc as mc
@@ -184,7 +217,7 @@ def hessian(text: Text, wrt: str | tuple[str, ...] | None = None, vars: Vars = N
 
     Parameters and errors are those of `grad`.
     """
-    return _function("hessian", text, wrt, vars)
+    return _function("hessian", text, wrt, vars, structure)
 
 
 def hvp(text: Text, wrt: str | tuple[str, ...] | None = None, vars: Vars = None) -> Function:  # noqa: A002

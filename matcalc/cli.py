@@ -80,6 +80,7 @@ def _add_expression(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--var", action="append", default=[], metavar="DECLARATION", help='such as "A: matrix(n, n) symmetric"'
     )
+    command.add_argument("--syntax", default="auto", metavar="SYNTAX", help="text, latex or auto (by what it looks like)")
 
 
 def _add_wrt(command: argparse.ArgumentParser) -> None:
@@ -103,7 +104,7 @@ def _add_formula(command: argparse.ArgumentParser) -> None:
 
 def _add_diff(command: argparse.ArgumentParser) -> None:
     _add_formula(command)
-    command.add_argument("--order", type=int, default=1, metavar="N", help="1 or 2")
+    command.add_argument("--order", type=int, default=None, metavar="N", help="1 or 2")
 
 
 def _add_eval(command: argparse.ArgumentParser) -> None:
@@ -275,8 +276,8 @@ def _wrt(options: argparse.Namespace) -> str | tuple[str, ...] | None:
 def _diff(options: argparse.Namespace) -> Answer:
     from .api import derive
 
-    order = 2 if options.command == "hessian" else getattr(options, "order", 1)
-    derivative = derive(_text(options), _wrt(options), _declared(options), order, options.layout)
+    order = 2 if options.command == "hessian" else getattr(options, "order", None)
+    derivative = derive(_text(options), _wrt(options), _declared(options), order, options.layout, options.syntax)
     if options.command == "hessian" and derivative.function.node.shape:
         raise UsageError(
             "the expression is not a scalar, so it has no Hessian",
@@ -306,8 +307,8 @@ def _code(options: argparse.Namespace) -> Answer:
     from .api import jacobian, value_and_grad
     from .expression import Expr
 
-    expr = Expr(_text(options), _declared(options))
-    if options.wrt:
+    expr = Expr(_text(options), _declared(options), syntax=options.syntax)
+    if options.wrt or expr.request is not None:
         make = jacobian if expr.node.shape else value_and_grad
         function = make(expr, _wrt(options))
     else:
@@ -329,8 +330,9 @@ def _eval(options: argparse.Namespace) -> Answer:
         if not equals:
             raise UsageError(f"--set {setting} is not NAME=VALUES", hint="write --set x=1,2,3")
         data[name.strip()] = _array(values)
-    expr = Expr(_text(options), _declared(options))
-    function = jacobian(expr, _wrt(options)) if options.wrt else expr.compile()
+    expr = Expr(_text(options), _declared(options), syntax=options.syntax)
+    asked = bool(options.wrt) or expr.request is not None
+    function = jacobian(expr, _wrt(options)) if asked else expr.compile()
     from .syntax.greek import spell
 
     given = {spell(name): value for name, value in data.items()}

@@ -284,7 +284,7 @@ def _diff(options: argparse.Namespace) -> Answer:
             source=derivative.function.text,
             hint="use matcalc diff --order 2 for its second derivative",
         )
-    result = derivative.to_dict()
+    result = derivative.to_dict() if options.json else {}
     form = derivative.form(options.form) if options.form else derivative.shortest
     shown = derivative if form is None else form
     formula = shown.latex if options.latex else shown.unicode if options.unicode else str(shown)

@@ -17,7 +17,7 @@ from .expr.build import zeros
 from .expr.dims import shape_text
 from .expr.nodes import Node, Variable
 from .expression import Expr, shape_names
-from .forms.catalogue import Form, Subject, form, forms, matrix, shortest
+from .forms.catalogue import FORMS, Form, Subject, form, forms, matrix, shortest
 from .layout import STACKED, Arranged, arrange, stacks
 from .notation.latex import to_latex
 from .notation.matrices import to_program
@@ -137,7 +137,7 @@ class Derivative:
             if self._is_moved:
                 raw = simplify(self._in_space(raw))[0]
             halves = structure == "vech"
-            self._orders = (expr.node.order, *(1 if halves else variable.order for variable in wanted))
+            self.orders = (expr.node.order, *(1 if halves else variable.order for variable in wanted))
             arranged = self._arranged(raw)
         self.raw = raw
         self.node = simplify(arranged.node)[0] if arranged.node is not raw else raw
@@ -158,7 +158,7 @@ class Derivative:
 
     def _arranged(self, node: Node) -> Arranged:
         """A derivative of this order in this layout."""
-        return arrange(node, self._orders, self.layout)
+        return arrange(node, self.orders, self.layout)
 
     # --- formulas --------------------------------------------------------------------------------
 
@@ -248,26 +248,27 @@ class Derivative:
     def forms(self) -> dict[str, Form]:
         """Every form that this derivative has, by name."""
         with paused_collection():
-            return forms(self._subject)
+            return forms(self._subject, FORMS)
 
     @cached_property
     def shortest(self) -> Form | None:
         """The form that is displayed where the array has three or more axes, in the layout gradient."""
         if self.layout != "gradient" or self.node.order < 3:
             return None
-        return shortest(self.forms)
+        with paused_collection():
+            return shortest(self._subject)
 
     @property
     def _subject(self) -> Subject:
         expr = self.function
         layout = self.layout if self.layout in STACKED else "vec"
-        rows, columns = stacks(self._orders, layout)
+        rows, columns = stacks(self.orders, layout)
         sizes = {name for dim in self._readable.shape for name in dim.names}
         symbols = expr.meaning.symbols.values()
         sizes |= {name for symbol in symbols for dim in symbol.type.shape for name in dim.names}
         return Subject(
             self._readable,
-            self._orders,
+            self.orders,
             self.wrt[-1],
             tuple(expr.order),
             (*expr.meaning.symbols, *expr.definitions, *sorted(sizes)),

@@ -51,7 +51,7 @@ def wrong_forms(d: Derivative, values: Mapping[str, Any], sizes: Mapping[str, in
     known = {**sizes, **values}
     compiled = d.compile()
     tensor = np.asarray(compiled(**{name: known[name] for name in compiled.args}), dtype=float)
-    orders = d._orders
+    orders = d.orders
     types = dict(d.vars)
     split = tensor.ndim - orders[-1]
     for name, form in d.forms.items():
@@ -114,3 +114,254 @@ def test_every_form_of_a_random_program_is_its_derivative(number: int) -> None:
     except (NotDifferentiable, Unsupported):
         pytest.skip("refused")
     assert list(wrong_forms(d, values, SIZES)) == []
+
+
+# --- textbook derivatives ------------------------------------------------------------------------
+
+
+def commutation(m: int, n: int) -> Any:
+    """K with K vec(X) = vec(X^T) for an m×n matrix X, unit vector by unit vector."""
+    columns = []
+    for position in range(m * n):
+        X = np.zeros(m * n)
+        X[position] = 1.0
+        columns.append(X.reshape((m, n), order="F").T.ravel(order="F"))
+    return np.stack(columns, axis=1)
+
+
+def softmax_slope(z: Any) -> Any:
+    p = np.exp(z) / np.exp(z).sum()
+    return np.diag(p) - np.outer(p, p)
+
+
+inv, kron, eye = np.linalg.inv, np.kron, np.eye
+M, N, P, Q = (DIMENSIONS[name] for name in ("m", "n", "p", "q"))
+
+# text, variable, types, order, as displayed, in vec layout, and the matrix as the source states it
+TEXTBOOK: list[tuple[str, str, dict[str, str], int, str, str, Any]] = [
+    # Magnus & Neudecker, Matrix Differential Calculus, ch. 9
+    (
+        "A X B", "X", {"A": "matrix(m, n)", "X": "matrix(n, p)", "B": "matrix(p, q)"}, 1,
+        "dF(dX) = A dX B", "kron(B^T, A)", lambda A, X, B: kron(B.T, A),
+    ),
+    (
+        "X^-1", "X", {"X": "matrix(n, n)"}, 1,
+        "dF(dX) = -X^-1 dX X^-1", "-kron(X^-T, X^-1)", lambda X: -kron(inv(X).T, inv(X)),
+    ),
+    (
+        "X^T", "X", {"X": "matrix(m, n)"}, 1,
+        "dF(dX) = dX^T", "commutation(m, n)", lambda X: commutation(M, N),
+    ),
+    (
+        "X^T X", "X", {"X": "matrix(m, n)"}, 1,
+        "dF(dX) = X^T dX + dX^T X", "(I(n^2) + commutation(n, n)) kron(I(n), X^T)",
+        lambda X: (eye(N * N) + commutation(N, N)) @ kron(eye(N), X.T),
+    ),
+    (
+        "X X^T", "X", {"X": "matrix(m, n)"}, 1,
+        "(I(m^2) + commutation(m, m)) kron(X, I(m))", "(I(m^2) + commutation(m, m)) kron(X, I(m))",
+        lambda X: (eye(M * M) + commutation(M, M)) @ kron(X, eye(M)),
+    ),
+    # the same, ch. 9, section 13: (I_n ⊗ K_qm ⊗ I_p) (I_mn ⊗ vec Y)
+    (
+        "kron(X, Y)", "X", {"X": "matrix(m, n)", "Y": "matrix(p, q)"}, 1,
+        "dF(dX) = kron(dX, Y)", "kron(I(n), kron(commutation(q, m), I(p))) kron(I(m n), vec(Y))",
+        lambda X, Y: kron(kron(eye(N), commutation(Q, M)), eye(P)) @ kron(eye(M * N), Y.ravel(order="F")[:, None]),
+    ),
+    (
+        "kron(X, Y)", "Y", {"X": "matrix(m, n)", "Y": "matrix(p, q)"}, 1,
+        "dF(dY) = kron(X, dY)", "kron(I(n), kron(commutation(q, m), I(p))) kron(vec(X), I(p q))",
+        lambda X, Y: kron(kron(eye(N), commutation(Q, M)), eye(P)) @ kron(X.ravel(order="F")[:, None], eye(P * Q)),
+    ),
+    (
+        "X .* X", "X", {"X": "matrix(m, n)"}, 1,
+        "dF(dX) = 2 X .* dX", "2 diag(vec(X))", lambda X: 2 * np.diag(X.ravel(order="F")),
+    ),
+    (
+        "A X x", "X", {"A": "matrix(m, n)", "X": "matrix(n, p)"}, 1,
+        "dF(dX) = A dX x", "kron(x^T, A)", lambda A, X, x: kron(x[None], A),
+    ),
+    (
+        "softmax(W x + b)", "W", {"W": "matrix(m, n)"}, 1,
+        "p = softmax(W x + b); dF(dW) = (diag(p) - p p^T) dW x",
+        "p = softmax(W x + b); kron(x^T, diag(p) - p p^T)",
+        lambda W, x, b: kron(x[None], softmax_slope(W @ x + b)),
+    ),
+    # Hessians: the same, ch. 10
+    (
+        "tr(X^T A X B)", "X", {"X": "matrix(m, n)"}, 2,
+        "kron(B, A^T) + kron(B^T, A)", "kron(B, A^T) + kron(B^T, A)",
+        lambda X, A, B: kron(B.T, A) + kron(B, A.T),
+    ),
+    (
+        "||Y - U V^T||_F^2", "U", {"Y": "matrix(m, n)", "U": "matrix(m, p)", "V": "matrix(n, p)"}, 2,
+        "H(dU) = 2 dU V^T V", "2 kron(V^T V, I(m))", lambda Y, U, V: 2 * kron(V.T @ V, eye(M)),
+    ),
+    (
+        "logdet(X)", "X", {"X": "matrix(n, n)"}, 2,
+        "H(V) = -(X^-1 V X^-1)^T", "-commutation(n, n) kron(X^-T, X^-1)",
+        lambda X: -commutation(N, N) @ kron(inv(X).T, inv(X)),
+    ),
+]  # fmt: skip
+
+
+def arrays_of(d: Derivative) -> dict[str, Any]:
+    return {
+        name: RANDOM.standard_normal([dim.evaluate(DIMENSIONS) for dim in symbol.type.shape])
+        for name, symbol in d.function.meaning.symbols.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "wrt", "types", "order", "displayed", "matrix", "stated"),
+    TEXTBOOK,
+    ids=[f"{case[0]} by {case[1]}" for case in TEXTBOOK],
+)
+def test_textbook_derivatives_read_as_in_the_textbook(
+    text: str, wrt: str, types: dict[str, str], order: int, displayed: str, matrix: str, stated: Any
+) -> None:
+    d = mc.derive(text, wrt, types, order)
+    turned = d.in_layout("vec")
+    assert str(d) == displayed
+    assert turned.formula == d.form("kronecker").text == matrix
+    values = arrays_of(d)
+    np.testing.assert_allclose(turned(**values), stated(**values), atol=1e-10)
+    assert list(wrong_forms(d, values, DIMENSIONS)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "wrt", "types", "form", "printed"),
+    [
+        ("X^T X", "X", {"X": "matrix(m, n)"}, "index", "D[i, j, k, l] = I[i, l] X[k, j] + X[k, i] I[j, l]"),
+        ("X^T", "X", {"X": "matrix(m, n)"}, "index", "D[i, j, k, l] = I(n)[i, l] I(m)[j, k]"),
+        ("X^-1", "X", {}, "adjoint", "adjoint(G) = -X^-T G X^-T"),
+        ("X^-1", "X", {}, "einsum", '-einsum("ik,lj->ijkl", X^-1, X^-1)'),
+        ("X^T i", "X", {"i": "vector(n)"}, "index", "D[j, k, l] = I(m)[j, l] i[k]"),
+        ("kron(X, D)", "X", {"X": "matrix(m, n)", "D": "matrix(p, q)"}, "map", "dF(dX) = kron(dX, D)"),
+        ("dF X dX", "X", {"dF": "matrix(m, n)", "dX": "matrix(p, q)"}, "map", "dF_1(dX_1) = dF dX_1 dX"),
+        ("X - X^T", "X", {}, "kronecker", "I(n^2) - commutation(n, n)"),
+        ("vec(X)", "X", {}, "kronecker", "I(m n)"),
+        ("B vec(X)", "X", {"X": "matrix(m, n)", "B": "matrix(p, m n)"}, "kronecker", "B"),
+        ("tr(X) A", "X", {}, "kronecker", "vec(A) vec(I(n))^T"),
+        ("tanh(A X)", "X", {}, "kronecker", "diag(vec(1 - tanh(A X).^2)) kron(I(p), A)"),
+        ("0 X", "X", {}, "index", "D[i, j, k, l] = 0 ones(m)[i] ones(n)[j] ones(m)[k] ones(n)[l]"),
+    ],
+)
+def test_forms_on_request(text: str, wrt: str, types: dict[str, str], form: str, printed: str) -> None:
+    assert mc.derive(text, wrt, types).form(form).text == printed
+
+
+def test_a_form_says_what_it_is() -> None:
+    found = mc.derive("X^-1 A", "X").form("map")
+    assert (found.name, found.shape, dict(found.vars)) == ("map", ("n", "m"), {"dX": "matrix(n, n)"})
+    assert found.unicode == "dX ↦ -X⁻¹ dX X⁻¹ A"
+    assert found.latex.startswith(r"\mathrm{dX} \mapsto")
+    assert found.to_dict()["text"] == str(found)
+    assert "row-major" in mc.derive("X^T", "X", layout="vec-row").form("kronecker").meaning
+    assert mc.derive("X^T", "X", {"X": "matrix(m, n)"}).form("kronecker").latex == "K_{m,n}"
+
+
+def test_the_shortest_form_is_the_one_of_least_cost() -> None:
+    for text in ("A X B", "X^T X", "X X^T", "tanh(X)", "x y^T"):
+        d = mc.derive(text, text[0] if text[0] == "x" else "X")
+        assert d.shortest is not None
+        assert d.shortest.cost == min(form.cost for name, form in d.forms.items() if name != "adjoint")
+        assert set(d.to_dict()["forms"]) == set(d.forms)
+    gradient = mc.derive("x^T A x", "x")
+    assert gradient.shortest is None
+    assert gradient.to_dict()["forms"] == {}
+    assert gradient.form("map").text == "dF(dx) = x^T (A + A^T) dx"
+
+
+def test_what_has_no_kronecker_form_is_refused_with_the_reason() -> None:
+    d = mc.derive("(A X) .* (X^T B)", "X", {"X": "matrix(n, n)", "A": "matrix(n, n)", "B": "matrix(n, n)"})
+    assert d.forms["kronecker"]
+    hard = mc.derive('einsum("ia,ib,abk->ik", X, X, T0)', "X", {"T0": "tensor(n, n, p)", "X": "matrix(m, n)"})
+    with pytest.raises(mc.Unsupported, match="no Kronecker form"):
+        hard.form("kronecker")
+    assert "kronecker" not in hard.forms
+    with pytest.raises(mc.UsageError, match="there is no form 'dense'"):
+        d.form("dense")
+    with pytest.raises(mc.Unsupported, match="scalar"):
+        mc.derive("t A", "t", {"t": "scalar"}).form("kronecker")
+
+
+@pytest.mark.parametrize("layout", ["gradient", "vec", "vec-row"])
+def test_a_certificate_covers_every_form(layout: str) -> None:
+    types = {"X": "matrix(m, n)", "A": "matrix(p, m)"}
+    report = mc.derive("tanh(A X) .* (A X)", "X", types, layout=layout).check()
+    assert report.ok
+    assert ({"form map", "form kronecker", "form index", "form adjoint"} <= set(report.forms)) == (layout == "gradient")
+    assert mc.derive("(x^T x) x", "x", order=2, layout=layout).check().ok
+    assert mc.derive("X^T x", ("X", "x"), types, layout=layout).check().ok
+
+
+def test_a_certificate_finds_a_wrong_form() -> None:
+    d = mc.derive("A X B", "X")
+    forms = d.forms
+    forms["map"] = forms["map"]._replace(text="dF(dX) = A dX B + A dX B")
+    report = d.check()
+    assert not report.ok
+    assert "form map" in report.message
+
+
+def test_a_long_formula_keeps_its_array_form() -> None:
+    layers = "; ".join(f"h{k} = tanh(W h{k - 1})" for k in range(1, 31))
+    d = mc.derive(f"{layers}; h30", "W", {"W": "matrix(n, n)", "h0": "vector(n)"})
+    assert list(d.forms) == ["einsum"]
+    assert str(d) == d.formula
+    with pytest.raises(mc.Unsupported, match="too long"):
+        d.form("map")
+
+
+def test_deep_brackets_and_long_products() -> None:
+    deep = mc.derive("(" * 1000 + "A X" + ")" * 1000, "X")
+    assert str(deep) == "dF(dX) = A dX"
+    long = mc.derive(" ".join(["A"] * 12) + " X", "X", {"A": "matrix(n, n)", "X": "matrix(n, p)"})
+    assert long.in_layout("vec").formula == "kron(I(p), A^12)"
+
+
+# --- the constant matrices -----------------------------------------------------------------------
+
+
+def test_commutation_and_duplication_matrices() -> None:
+    K = mc.parse("commutation(m, n)").compile()(m=M, n=N)
+    np.testing.assert_array_equal(K, commutation(M, N))
+    D = mc.parse("duplication(n)").compile()(n=N)
+    S = RANDOM.standard_normal((N, N))
+    S = S + S.T
+    np.testing.assert_allclose(D @ S.T[np.triu_indices(N)], S.ravel(order="F"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "commutation(m, n) vec(X)",
+        "commutation(m, n)",
+        "commutation(m, n) kron(A, B)",
+        "kron(B, A) commutation(p, q)",
+        "duplication(n)",
+        "duplication(n) vech(S)",
+        "(I(m n) + commutation(m, n))^T kron(A, B)",
+    ],
+)
+def test_formulas_with_them_read_back(text: str) -> None:
+    types = {"X": "matrix(m, n)", "A": "matrix(m, q)", "B": "matrix(n, p)"}
+    expr = mc.parse(text, {name: types[name] for name in types if name in text})
+    again = mc.parse(Expr.of_node(expr.node, expr).text, expr.vars)
+    values = {
+        name: RANDOM.standard_normal([dim.evaluate(DIMENSIONS) for dim in symbol.type.shape])
+        for name, symbol in expr.meaning.symbols.items()
+    }
+    np.testing.assert_allclose(
+        evaluate(again.node, values, DIMENSIONS), evaluate(expr.node, values, DIMENSIONS), atol=1e-12
+    )
+
+
+def test_an_entry_of_the_identity_has_the_size_of_its_index() -> None:
+    assert (
+        mc.parse("D[i, j, k] = I[i, j] x[k] x[i]", {"x": "vector(n)"}).node.shape
+        == mc.parse("D[i, j, k] = I(n)[i, j] x[k] x[i]", {"x": "vector(n)"}).node.shape
+    )
+    with pytest.raises(mc.ShapeError):
+        mc.parse("D[i, j] = I[i, j]")

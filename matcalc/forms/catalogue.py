@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -102,28 +103,24 @@ def form(subject: Subject, name: str) -> Form:
     """
     if name not in FORMS:
         raise UsageError(f"there is no form {name!r}", hint=f"the forms are {', '.join(FORMS)}")
-    if name != "einsum" and _is_long(subject.node):
-        raise Unsupported(
-            f"the {name} form has no names for what it repeats, and this formula is too long to write out",
-            hint="use the form einsum",
-        )
+    if name != "einsum":
+        _require_short(subject.node)
     return FORMS[name](subject)
 
 
-def forms(subject: Subject) -> dict[str, Form]:
-    """Every form that a derivative has, by name."""
+def forms(subject: Subject, names: Iterable[str]) -> dict[str, Form]:
+    """Those of the named forms that a derivative has."""
     found = {}
-    for name in FORMS:
-        try:
+    for name in names:
+        with suppress(Unsupported):
             found[name] = form(subject, name)
-        except Unsupported:
-            continue
     return found
 
 
-def shortest(found: Mapping[str, Form]) -> Form:
+def shortest(subject: Subject) -> Form:
     """The form of least cost; among equals the first of the catalogue. The adjoint says another map and is left out."""
-    return min((each for each in found.values() if each.name != "adjoint"), key=lambda each: each.cost)
+    found = forms(subject, (name for name in FORMS if name != "adjoint"))
+    return min(found.values(), key=lambda each: each.cost)
 
 
 def cost(tree: ast.Ast) -> int:
@@ -152,6 +149,7 @@ def matrix(subject: Subject) -> ast.Ast:
     Unsupported: it has no Kronecker form; the reason is named.
     """
     node = subject.node
+    _require_short(node)
     if not subject.rows or not subject.columns:
         raise Unsupported(
             "there is no Kronecker form where the output or the variable is a scalar", hint="use the layout vec"
@@ -256,9 +254,10 @@ def _fresh(names: tuple[str, ...], taken: tuple[str, ...]) -> str:
     return next(name for name in (*names, *numbered) if name not in taken)
 
 
-def _is_long(node: Node) -> bool:
-    """Whether the formula is long when everything that is used twice is written twice."""
+def _require_short(node: Node) -> None:
+    """Refuse a formula that is long when everything that is used twice is written twice."""
     sizes: dict[bytes, int] = {}
     for part in postorder(node):
         sizes[part.digest] = min(10**9, 1 + sum(sizes[child.digest] for child in part.children))
-    return sizes[node.digest] > LARGEST_WRITTEN
+    if sizes[node.digest] > LARGEST_WRITTEN:
+        raise Unsupported("this formula is too long to be written in another form", hint="use the form einsum")

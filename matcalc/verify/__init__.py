@@ -21,6 +21,7 @@ from ..errors import MatcalcError
 from ..expr.dims import Dim
 from ..expr.nodes import Node
 from ..expression import Expr
+from ..forms.catalogue import Form
 from ..structure import subject
 from .domain import judge
 from .interpreter import evaluate, integers
@@ -166,7 +167,33 @@ def _claims(derivative: Derivative) -> tuple[list[Claim], list[str]]:
         if again.node.shape == derivative.node.shape and not _is_oriented(derivative, again):
             faults.append(f"the {form} is a {again.type.kind}, which the {derivative.layout} layout does not have here")
         claims.append(Claim(form, partial(_interpreted, again.node)))
+    if derivative.shortest is not None:
+        for name, found in derivative.forms.items():
+            try:
+                node = Expr(found.text, {**expr.vars, **found.vars}).node
+            except MatcalcError as error:
+                faults.append(f"the form {name} cannot be read again: {error.message}")
+                continue
+            claims.append(Claim(f"form {name}", partial(_formed, derivative, found, node)))
     return claims, faults
+
+
+def _formed(derivative: Derivative, form: Form, node: Node, arrays: Arrays, sizes: Sizes) -> Array:
+    """The array of shape output + variable that a form of the derivative says."""
+    shapes = [integers(shape, sizes) for shape in _shapes(derivative)]
+    output, variable = tuple(length for shape in shapes[:-1] for length in shape), shapes[-1]
+    if form.name == "kronecker":
+        return _unstacked(_interpreted(node, arrays, sizes), shapes, "F")
+    if not form.vars:
+        return _interpreted(node, arrays, sizes)
+    # a map is evaluated at every unit array; its values are the slices along the axes of its argument
+    (name,) = form.vars
+    argument = variable if form.name == "map" else output
+    units = np.eye(int(np.prod(argument))).reshape(-1, *argument)
+    values = [_interpreted(node, {**arrays, name: unit}, sizes) for unit in units]
+    stacked = np.moveaxis(np.stack(values), 0, -1).reshape(*values[0].shape, *argument)
+    count = len(variable)
+    return stacked if form.name == "map" else np.moveaxis(stacked, range(count), range(-count, 0))
 
 
 def _called(function: Callable[..., Any], arrays: Arrays, sizes: Sizes) -> Array:

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from types import MappingProxyType
 
+from .calculus.simplify import flat_product
 from .elaborate.declare import type_text
 from .errors import Unsupported, UsageError
 from .expr.build import add, delta, product, variables, with_children
@@ -178,7 +179,7 @@ def _on_diagonal(node: Node, i: int, j: int) -> Node:
         if isinstance(part, Sum):
             stack.extend((coefficient * inner, term) for inner, term in part.terms)
         else:
-            terms.append((coefficient, product([(part, 1, names), tie], names)))
+            terms.append((coefficient, flat_product([(part, 1, names), tie], names, dict(enumerate(node.shape)))))
     apart = add(terms, node.shape)
     if isinstance(apart, Sum) and len(apart.terms) > 1:
         return product([(node, 1, names), tie], names)

@@ -24,7 +24,7 @@ from .notation.matrices import to_program
 from .notation.text import to_text
 from .notation.unicode import to_unicode
 from .structure import SPACES as SPACES
-from .structure import chosen, notes_of, restored, structured, subject, within
+from .structure import SYMMETRIC, chosen, notes_of, properties_of, restored, structured, subject, within
 from .syntax.ast import Assign, Ast, Output, Program, Transpose
 from .syntax.greek import spell
 
@@ -266,6 +266,9 @@ class Derivative:
         sizes = {name for dim in self._readable.shape for name in dim.names}
         symbols = expr.meaning.symbols.values()
         sizes |= {name for symbol in symbols for dim in symbol.type.shape for name in dim.names}
+        free = None
+        if self.structure == "vech" and all(properties_of(expr, name) & SYMMETRIC for name in self.wrt):
+            free = Derivative(expr, self.wrt, self.layout, (), "free")._subject
         return Subject(
             self._readable,
             self.orders,
@@ -277,6 +280,7 @@ class Derivative:
             rows,
             columns,
             STACKED[layout],
+            free,
         )
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from corpus_data import Case, load_cases, sample_case
 
 import matcalc as mc
+from matcalc.cli import main
 from matcalc.derivation import Derivative
 from matcalc.errors import NotDifferentiable, Unsupported
 from matcalc.expression import Expr
@@ -319,6 +321,53 @@ def test_deep_brackets_and_long_products() -> None:
     assert str(deep) == "dF(dX) = A dX"
     long = mc.derive(" ".join(["A"] * 12) + " X", "X", {"A": "matrix(n, n)", "X": "matrix(n, p)"})
     assert long.in_layout("vec").formula == "kron(I(p), A^12)"
+
+
+@pytest.mark.parametrize(
+    ("text", "order", "printed"),
+    [
+        ("X^-1", 1, "-kron(X^-1, X^-1) duplication(n)"),
+        ("A X A^T", 1, "kron(A, A) duplication(n)"),
+        ("vec(X)", 1, "duplication(n)"),
+        ("X - X^T", 1, None),
+        ("sum(exp(X))", 2, "duplication(n)^T diag(vec(exp(X))) duplication(n)"),
+        ("logdet(X)", 2, "-duplication(n)^T commutation(n, n) kron(X^-1, X^-1) duplication(n)"),
+        ("X x", 2, None),
+    ],
+)
+@pytest.mark.parametrize("layout", ["vec", "vec-row"])
+def test_distinct_entries_are_reached_by_the_duplication_matrix(
+    text: str, order: int, printed: str | None, layout: str
+) -> None:
+    """D J(vec) by the chain rule (Magnus & Neudecker, ch. 3, section 8); the certificate compares with differences."""
+    types = {"X": "matrix(n, n) spd", "A": "matrix(m, n)"}
+    expr = Expr(text, {name: types[name] for name in types if name in text})
+    d = Derivative(expr, ("X",) * order, layout, (), "vech")
+    if printed is not None and layout == "vec":
+        assert d.formula == printed
+    assert d.check().ok
+
+
+def test_the_command_line_prints_forms(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["jacobian", "A X B", "--wrt", "X"]) == 0
+    formula, facts = capsys.readouterr().out.splitlines()
+    assert formula == "dF(dX) = A dX B"
+    assert facts.startswith("shape (m, q, n, p) · layout gradient · form map (the differential, for dX)")
+    assert main(["jacobian", "A X B", "--wrt", "X", "--form", "kronecker", "--latex"]) == 0
+    formula, facts = capsys.readouterr().out.splitlines()
+    assert formula == r"B^{\top} \otimes A"
+    assert facts.startswith("shape (m q, n p) · layout vec (column-major) · form kronecker")
+    assert main(["jacobian", "A X B", "--wrt", "X", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)["result"]
+    assert result["form"] == "map"
+    assert {name: form["text"] for name, form in result["forms"].items()} == {
+        "map": "dF(dX) = A dX B",
+        "kronecker": "kron(B^T, A)",
+        "index": "D[i, j, k, l] = A[i, k] B[l, j]",
+        "einsum": 'einsum("ik,lj->ijkl", A, B)',
+        "adjoint": "adjoint(G) = A^T G B^T",
+    }
+    assert main(["jacobian", "A X B", "--wrt", "X", "--form", "dense"]) == 2
 
 
 # --- the constant matrices -----------------------------------------------------------------------

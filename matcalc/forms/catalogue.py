@@ -15,6 +15,7 @@ from ..notation.cost import operator_count
 from ..notation.intermediates import name_intermediates
 from ..notation.latex import latex_name, to_latex
 from ..notation.matrices import KINDS, to_program
+from ..notation.pieces import call, dimension, in_front, signed, times
 from ..notation.precedence import walk
 from ..notation.text import to_text
 from ..notation.unicode import to_unicode, unicode_name
@@ -43,6 +44,7 @@ class Subject:
     definitions: intermediates that the reader named.
     rows, columns: the axes that are stacked into the rows and the columns of a matrix, the slowest first.
     stacking: ``column-major`` or ``row-major``.
+    free: for a derivative by the distinct entries of symmetric matrices, the one by all entries; None for others.
     """
 
     node: Node
@@ -55,6 +57,7 @@ class Subject:
     rows: tuple[int, ...]
     columns: tuple[int, ...]
     stacking: str
+    free: Subject | None = None
 
 
 class Form(NamedTuple):
@@ -150,6 +153,8 @@ def matrix(subject: Subject) -> ast.Ast:
     """
     node = subject.node
     _require_short(node)
+    if subject.free is not None and (len(subject.orders) == 2 or not subject.orders[0]):
+        return _condensed(matrix(subject.free), subject.free)
     if not subject.rows or not subject.columns:
         raise Unsupported(
             "there is no Kronecker form where the output or the variable is a scalar", hint="use the layout vec"
@@ -157,6 +162,25 @@ def matrix(subject: Subject) -> ast.Ast:
     tree = kronecker(node, subject.rows, subject.columns, subject.order)
     kinds = {part.name: KINDS.get(part.order, "") for part in postorder(node) if isinstance(part, Variable)}
     return name_intermediates(tree, kinds, {*subject.taken, *subject.order})
+
+
+def _condensed(tree: ast.Ast, free: Subject) -> ast.Ast:
+    """The matrix by vech from that by vec: ``J D``, of a scalar's Hessian ``D^T H D`` (Magnus & Neudecker, ch. 3)."""
+    before = tree.statements[:-1] if isinstance(tree, ast.Program) else ()
+    last = tree.statements[-1] if isinstance(tree, ast.Program) else ast.Output(tree)
+    assert isinstance(last, ast.Output)
+    (right, *left) = (
+        call("duplication", dimension(free.node.shape[axis])) for axis in (-1, *((0,) if len(free.orders) > 2 else ()))
+    )
+    value = last.value
+    sign = 1
+    if isinstance(value, ast.Add) and len(value.terms) == 1:
+        sign, value = value.terms[0]
+    for factor in left:
+        value = in_front(ast.Transpose(factor), value)
+    unchanged = isinstance(value, ast.Call) and value.func in ("I", "commutation")  # K D = D
+    value = signed(sign, right if unchanged else times(value, right))
+    return ast.Program((*before, ast.Output(value))) if before else value
 
 
 def _map(subject: Subject) -> Form:

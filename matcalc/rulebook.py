@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
 from .calculus.identities import IDENTITIES, Identity
@@ -17,20 +17,24 @@ from .syntax.parse import parse
 
 #: What a query has in it when it is a formula rather than words.
 FORMULA = re.compile(r"[\^'()|/*+.²³ᵀ⁻‖]|-\d|\w_\w")
-#: Words that say the same.
-SPELLINGS = {
-    "logdet": "log determinant",
-    "lse": "log-sum-exp",
-    "logsumexp": "log-sum-exp",
-    "mse": "mean squared error",
-    "kl": "kullback-leibler divergence",
-    "ols": "least squares",
-    "sigmoid": "logistic",
-    "relu": "rectifi",
-    "jacobi": "jacobi's",
-    "pinv": "pseudo-inverse",
-    "eig": "eigenvalue",
-    "svd": "singular value",
+#: Other words for a word, each enough by itself.
+SPELLINGS: Mapping[str, tuple[str, ...]] = {
+    "logdet": ("log determinant",),
+    "lse": ("log-sum-exp",),
+    "logsumexp": ("log-sum-exp",),
+    "mse": ("mean squared error",),
+    "kl": ("kullback-leibler",),
+    "ols": ("least squares",),
+    "sigmoid": ("logistic",),
+    "logistic": ("sigmoid",),
+    "relu": ("rectifier", "rectified"),
+    "grammian": ("gram",),
+    "pinv": ("pseudo-inverse",),
+    "pseudoinverse": ("pseudo-inverse",),
+    "eig": ("eigenvalue",),
+    "svd": ("singular value",),
+    "mahalanobis": ("weighted squared distance",),
+    "rbf": ("radial basis function",),
 }
 #: A match in these fields counts this much.
 IN_NAME, IN_FAMILY, IN_FORMULA, ELSEWHERE = 8, 4, 2, 1
@@ -63,7 +67,7 @@ def rules(query: str = "") -> tuple[Identity, ...]:
         if score:
             scores[identity.name] = max(score, scores.get(identity.name, 0))
     if not scores:
-        words = _words(" ".join(SPELLINGS.get(word, word) for word in query.lower().split()))
+        words = [(word, *SPELLINGS.get(word, ())) for word in _words(query.lower())]
         scores = {identity.name: _word_score(identity, words) for identity in IDENTITIES}
     found = [identity for identity in IDENTITIES if scores.get(identity.name)]
     return tuple(sorted(found, key=lambda identity: -scores[identity.name]))
@@ -158,6 +162,8 @@ def _formula_score(identity: Identity, wanted: str) -> int:
     if len(wanted) < 3 or not FORMULA.search(wanted):
         return 0
     expression, result = _condensed(identity.expression), _condensed(identity.result)
+    if wanted in _condensed(identity.name):
+        return 1000 - len(identity.name)
     if wanted in (expression, _condensed(identity.statement)):
         return 1100
     if expression.startswith(wanted):
@@ -167,24 +173,23 @@ def _formula_score(identity: Identity, wanted: str) -> int:
     return 200 if wanted in result or wanted in _condensed(identity.statement) else 0
 
 
-def _word_score(identity: Identity, words: Sequence[str]) -> int:
-    """The sum over words of the best place in which each begins a word; 0 when one is nowhere."""
+def _word_score(identity: Identity, words: Sequence[Sequence[str]]) -> int:
+    """The sum over words of the best place where each, or another word for it, begins a word; 0 when one is nowhere."""
     fields = (
         (IN_NAME, _words(identity.name.lower())),
         (IN_FAMILY, _words(identity.family.lower())),
         (IN_FORMULA, _words(f"{identity.expression} {identity.result}".lower())),
         (ELSEWHERE, _words(f"{identity.reference} {' '.join(identity.conditions)} {identity.kind}".lower())),
     )
-    total = 0
-    for word in words:
-        best = max((worth for worth, known in fields if any(other.startswith(word) for other in known)), default=0)
-        if not best:
-            return 0
-        total += best
-    if not words:
+
+    def place(word: str) -> int:
+        return max((worth for worth, known in fields if any(other.startswith(word) for other in known)), default=0)
+
+    best = [max(min(map(place, _words(spelling))) for spelling in spellings) for spellings in words]
+    if not best or not min(best):
         return 0
     # of rows that fit equally well, that with the shortest name says the least besides
-    return 10 * total - min(9, len(_words(identity.name)) - 1)
+    return 10 * sum(best) - min(9, len(_words(identity.name)) - 1)
 
 
 def _words(text: str) -> list[str]:

@@ -57,7 +57,7 @@ ANY_FUNCTION, ITS_SLOPE = "sin", "cos"
 MOST_ASSIGNMENTS = 200
 SYMMETRIC = frozenset({"symmetric", "spd", "psd"})
 SPACES = frozenset({*SYMMETRIC, "skew", "diagonal", "lower", "upper"})
-STRUCTURES = frozenset({*SPACES, "orthogonal", "integer"})
+STRUCTURES = frozenset({*SPACES, "orthogonal"})
 
 
 class Match(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .record import Identity
-from .sources import COOKBOOK, MAGNUS, MINKA, PARR
+from .sources import COOKBOOK, GOLUB, MAGNUS, MINKA, PARR
 
 MAPS = "linear maps"
 HADAMARD = "Hadamard products and diag"
@@ -115,6 +115,47 @@ STRUCTURED = (
         'einsum("il,kj->ijkl", I(n), X) + einsum("jl,ki->ijkl", I(n), X)',
         "X: matrix(m, n)",
         f"{COOKBOOK}, eq. (79) with B = I",
+    ),
+    Identity(
+        "sums of the rows",
+        MAPS,
+        "sum(X, axis=1)",
+        "X",
+        'einsum("ij,k->ijk", I(m), ones(n))',
+        "X: matrix(m, n)",
+        f"{MAGNUS}, ch. 9",
+    ),
+    Identity(
+        "entry of a matrix", MAPS, "X[2, 1]", "X", "e(2, m) e(1, n)^T", "X: matrix(m, n)", f"{COOKBOOK}, eq. (73)"
+    ),
+    Identity(
+        "diagonal of a matrix",
+        MAPS,
+        "diag(X)",
+        "X",
+        'einsum("ij,ik->ijk", I(n), I(n))',
+        "X: matrix(n, n)",
+        f"{MINKA}, diag",
+    ),
+    Identity(
+        "projection onto a line",
+        MAPS,
+        "(a^T x) / (a^T a) a",
+        "x",
+        "a a^T / (a^T a)",
+        "a: vector(n); x: vector(n)",
+        f"{GOLUB}, section 2.5",
+        ("a ≠ 0",),
+    ),
+    Identity(
+        "Householder reflection",
+        MAPS,
+        "x - 2 (v^T x) / (v^T v) v",
+        "x",
+        "I - 2 / (v^T v) v v^T",
+        "x: vector(n); v: vector(n)",
+        f"{GOLUB}, section 5.1",
+        ("v ≠ 0",),
     ),
     Identity(
         "outer product by the left vector",
@@ -287,6 +328,27 @@ STRUCTURED = (
         "A X B^T + A^T X B",
         "A: matrix(m, m); B: matrix(n, n); X: matrix(m, n)",
         f"{MAGNUS}, ch. 2, (B ⊗ A) vec X = vec(A X B^T)",
+    ),
+    Identity(
+        "linear form of vech by its vector",
+        KRONECKER,
+        "a^T vech(X)",
+        "a",
+        "vech(X)",
+        "a: vector(n (n + 1)/2); X: matrix(n, n)",
+        f"{MINKA}, vech",
+    ),
+    Identity(
+        "vec, entry by entry", KRONECKER, "vec(X)", "X", "vec_tensor(m, n)", "X: matrix(m, n)", f"{MAGNUS}, ch. 2"
+    ),
+    Identity(
+        "vech, entry by entry",
+        KRONECKER,
+        "vech(X)",
+        "X",
+        "vech_tensor(n)",
+        "X: matrix(n, n)",
+        f"{MAGNUS}, ch. 3, elimination matrix",
     ),
     Identity(
         "inner product of vecs",

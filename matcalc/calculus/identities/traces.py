@@ -159,6 +159,15 @@ TRACES = (
         f"{COOKBOOK}, eq. (122) with k = 4",
     ),
     Identity(
+        "trace of a power",
+        POWERS,
+        "tr(X^k)",
+        "X",
+        "k (X^(k - 1))^T",
+        "X: matrix(n, n); k: scalar integer positive",
+        f"{COOKBOOK}, eq. (122)",
+    ),
+    Identity(
         "trace of A X^3",
         POWERS,
         "tr(A X^3)",

@@ -95,6 +95,9 @@ def _add_formula(command: argparse.ArgumentParser) -> None:
         "--layout", default="gradient", metavar="LAYOUT", help="gradient, numerator, denominator, vec or vec-row"
     )
     command.add_argument("--form", metavar="FORM", help="map, kronecker, index, einsum or adjoint; else the shortest")
+    command.add_argument(
+        "--structure", metavar="SPACE", help="for a symmetric, diagonal, … variable: respect, free or vech"
+    )
     form = command.add_mutually_exclusive_group()
     form.add_argument("--latex", action="store_true", help="print the formula as LaTeX")
     form.add_argument("--unicode", action="store_true", help="print the formula with mathematical signs")
@@ -226,6 +229,8 @@ def _facts(derivative: Any, form: Any) -> str:
         parts = [f"shape ({', '.join(map(str, form.shape))})", f"layout {derivative.stacked_text}"]
     if form is not None:
         parts.append(f"form {form.name} ({form.meaning})")
+    if derivative.structure_text:
+        parts.append(f"structure {derivative.structure_text}")
     parts.append(", ".join(types))
     if derivative.conditions:
         parts.append("where " + ", ".join(derivative.conditions))
@@ -277,7 +282,9 @@ def _diff(options: argparse.Namespace) -> Answer:
     from .api import derive
 
     order = 2 if options.command == "hessian" else getattr(options, "order", None)
-    derivative = derive(_text(options), _wrt(options), _declared(options), order, options.layout, options.syntax)
+    derivative = derive(
+        _text(options), _wrt(options), _declared(options), order, options.layout, options.syntax, options.structure
+    )
     if options.command == "hessian" and derivative.function.node.shape:
         raise UsageError(
             "the expression is not a scalar, so it has no Hessian",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
+from itertools import islice
 
 from ..elaborate import elaborate
 from ..errors import MatcalcError
@@ -26,6 +27,9 @@ from .demand import (
     Demand,
     templates,
 )
+
+LARGEST_WRITTEN = 48
+"""Operands of one statement that are read by themselves: each costs what its size allows."""
 
 
 def of_nodes(roots: Sequence[Node]) -> Iterator[Demand]:
@@ -100,6 +104,7 @@ def of_text(expr: Expr) -> Iterator[Demand]:
     """The divisors, inverses and restricted functions of the text: what cancels is gone from the nodes, but not from
     the conditions."""
     before: list[Ast] = []
+    types = expr.vars
     for statement in expr.program.statements:
         if isinstance(statement, Define | Declare):
             before.append(statement)
@@ -107,12 +112,12 @@ def of_text(expr: Expr) -> Iterator[Demand]:
         value = statement.value if isinstance(statement, Assign | Output) else statement
         bound = set(statement.indices) if isinstance(statement, Assign) else set()
         bound |= {index for node in walk(value) if isinstance(node, IndexSum) for index in node.indices}
-        for kinds, operand in _restricted(value):
+        for kinds, operand in islice(_restricted(value), LARGEST_WRITTEN):
             names = {node.id for node in walk(operand) if isinstance(node, Name)}
             if names & bound:
                 continue
             try:
-                node = elaborate(Program((*before, Output(operand))), expr.vars).node
+                node = elaborate(Program((*before, Output(operand))), types if before else _only(types, names)).node
             except MatcalcError:
                 continue  # it has no meaning by itself; what is left of it in the nodes is enough
             if variables(node):
@@ -120,6 +125,11 @@ def of_text(expr: Expr) -> Iterator[Demand]:
                     each = NONZERO if kind == EVERYWHERE_NONZERO and not node.shape else kind
                     yield Demand(each, (node,), to_text(operand))
         before.append(statement)
+
+
+def _only(types: Mapping[str, str], names: set[str]) -> dict[str, str]:
+    """The types of the names that occur; all types where one of the names is not a variable but a size."""
+    return {name: types[name] for name in types if name in names} if names <= set(types) else dict(types)
 
 
 def _of_inverse(node: Node) -> tuple[str, ...]:

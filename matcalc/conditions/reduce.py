@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
+from itertools import islice
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -22,7 +23,7 @@ from ..expr.build import (
     variables,
 )
 from ..expr.facts import known
-from ..expr.nodes import Call, Exact, Factor, Map, Node, Product, Structure, Sum, Variable
+from ..expr.nodes import Call, Exact, Factor, Map, Node, Product, Structure, Sum, Variable, postorder
 from ..ops.apply import call
 from .demand import (
     ABOVE_MINUS_ONE,
@@ -53,6 +54,17 @@ REGULAR = frozenset({"chol", "expm", "inv", "sqrtm"})
 """Functions whose value is invertible wherever they are defined and differentiable."""
 
 
+LARGEST_SIMPLIFIED = 60
+"""Operands with more nodes than this are compared as they stand."""
+
+
+def _simple(*nodes: Node) -> tuple[Node, ...]:
+    """The normal forms of operands."""
+    if all(len(list(islice(postorder(node), LARGEST_SIMPLIFIED + 1))) <= LARGEST_SIMPLIFIED for node in nodes):
+        return simplify(*nodes)
+    return nodes
+
+
 def reduced(demands: Iterable[Demand]) -> tuple[Demand, ...]:
     """Each condition once, none that is known to hold, and none that follows from the others."""
     found: dict[tuple[str | bytes, ...], Demand] = {}
@@ -70,13 +82,13 @@ def _key(demand: Demand) -> tuple[str | bytes, ...]:
     if demand.template in SIGN_CONDITIONS:
         # that a vector is not 0 says nothing of each of its entries
         some = demand.template == NONZERO and bool(node.shape)
-        return ("some" if some else "each", simplify(node)[0].digest)
+        return ("some" if some else "each", _simple(node)[0].digest)
     if demand.template in OF_TRANSPOSES and node.order == 2:
-        (plain, turned) = simplify(node, swap_axes(node))
+        (plain, turned) = _simple(node, swap_axes(node))
         return (demand.template, *sorted((plain.digest, turned.digest)))
     if demand.template == APART:
         both = _both_ways(demand.operands[:2])
-        return (APART, *min(tuple(simplify(side)[0].digest for side in sides) for sides in both))
+        return (APART, *min(tuple(_simple(side)[0].digest for side in sides) for sides in both))
     return (demand.template, *(operand.digest for operand in demand.operands))
 
 
@@ -101,7 +113,7 @@ def _parts(demand: Demand) -> Iterator[Demand]:
         current = stack.pop()
         if holds(current):
             continue
-        node = simplify(current.operands[0])[0]
+        node = _simple(current.operands[0])[0]
         smaller = None
         if current.template in (NONZERO, EVERYWHERE_NONZERO):
             smaller = _nonzero(node, current.template)
@@ -371,7 +383,7 @@ def _is_in_right_half(node: Node) -> bool:
     That is so for principal square roots, and for the factor ``(X X^T)^(1/2)`` of a polar decomposition ``P Q``, which
     is ``X Q^T``: one of the two has full rank, which is all that their Sylvester equation needs.
     """
-    (plain,) = simplify(node)
+    (plain,) = _simple(node)
     if known(plain, "spd") or (isinstance(plain, Call) and plain.op == "sqrtm"):
         return True
     if not isinstance(plain, Product) or plain.order != 2:
@@ -399,7 +411,7 @@ def _separates(node: Node) -> bool:
             left = add(
                 [(1, rest), (-1, product([(value, 1, ()), (delta(node.shape[0]), 1, (0, 1))], (0, 1)))], rest.shape
             )
-            (difference,) = simplify(left)
+            (difference,) = _simple(left)
             if isinstance(difference, Sum) and not difference.terms:
                 return True
     return False
@@ -445,32 +457,35 @@ def _merged(demands: list[Demand]) -> Iterator[Demand]:
             if demand.template != row.stated:
                 continue
             x = demand.operands[0]
-            asked = simplify(add([(row.sign, power(x, row.exponent)), (row.constant, ones(x.shape))], x.shape))[0]
+            asked = _simple(add([(row.sign, power(x, row.exponent)), (row.constant, ones(x.shape))], x.shape))[0]
             for other, candidate in enumerate(demands):
-                if candidate.template in SIGN_CONDITIONS and simplify(candidate.operands[0])[0] == asked:
+                if candidate.template in SIGN_CONDITIONS and _simple(candidate.operands[0])[0] == asked:
                     dropped.add(other)
                     sharper[place] = row.both
     positive_determinants = {
-        simplify(demand.operands[0].args[0])[0].digest
+        _simple(demand.operands[0].args[0])[0].digest
         for demand in demands
         if demand.template == POSITIVE and isinstance(demand.operands[0], Call) and demand.operands[0].op == "det"
     }
-    positive = {simplify(demand.operands[0])[0].digest for demand in demands if demand.template == POSITIVE}
+    positive = {_simple(demand.operands[0])[0].digest for demand in demands if demand.template == POSITIVE}
     nowhere_zero = positive | {
-        simplify(demand.operands[0])[0].digest for demand in demands if demand.template == EVERYWHERE_NONZERO
+        _simple(demand.operands[0])[0].digest for demand in demands if demand.template == EVERYWHERE_NONZERO
     }
     for place, demand in enumerate(demands):
         if place in dropped:
             continue
         if demand.template in (NONZERO, EVERYWHERE_NONZERO):
-            either = simplify(demand.operands[0], negate(demand.operands[0]))
+            either = _simple(demand.operands[0], negate(demand.operands[0]))
             others = nowhere_zero if demand.template == NONZERO and demand.operands[0].shape else positive
             if any(node.digest in others for node in either):
                 continue
-        if demand.template == INVERTIBLE and simplify(demand.operands[0])[0].digest in positive_determinants:
+        if demand.template == INVERTIBLE and _simple(demand.operands[0])[0].digest in positive_determinants:
             continue
         yield demand._replace(template=sharper.get(place, demand.template))
 
+
+LARGEST_COMPARED = 24
+"""More conditions than this are not compared with each other."""
 
 MAKES: Mapping[str, str] = MappingProxyType({POSITIVE: "positive", NONNEGATIVE: "nonnegative", DEFINITE: "spd"})
 """Conditions on a variable that may be taken for a declared property when the others are judged."""
@@ -479,6 +494,8 @@ MAKES: Mapping[str, str] = MappingProxyType({POSITIVE: "positive", NONNEGATIVE: 
 def _without_consequences(demands: list[Demand]) -> tuple[Demand, ...]:
     """The conditions that are not known to hold when variables have the properties that other conditions give them."""
     kept = list(demands)
+    if len(demands) > LARGEST_COMPARED:
+        return tuple(kept)
     for demand in demands:
         others = [other for other in kept if other is not demand]
         assumed: dict[Node, Node] = {

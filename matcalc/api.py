@@ -88,10 +88,12 @@ def derive(
         names = _names(wrt)
         if len(names) not in (1, 2) or (order == 2 and len(names) != 2):
             raise UsageError(f"a derivative is taken by one or two variables, not {len(names)}")
-    return Derivative(expr, names, layout, (*notes, *flat_parts(expr, names, len(names))))
+    return Derivative(expr, names, layout, (*notes, *flat_parts(expr, names, len(names))), structure)
 
 
-def _function(kind: Kind, text: Text, wrt: str | tuple[str, ...] | None, given: Vars) -> Function:
+def _function(
+    kind: Kind, text: Text, wrt: str | tuple[str, ...] | None, given: Vars, structure: str | None = None
+) -> Function:
     expr = as_expr(text, given)
     single = wrt is None or isinstance(wrt, str)
     names: tuple[str, ...]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .api import derive, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+    from .claims import ClaimReport, check
     from .derivation import Derivative
     from .errors import (
         DomainError,
@@ -34,6 +35,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CheckReport",
+    "ClaimReport",
     "Derivative",
     "DomainError",
     "Expr",
@@ -47,6 +49,7 @@ __all__ = [
     "Unsupported",
     "UsageError",
     "__version__",
+    "check",
     "derive",
     "grad",
     "hessian",
@@ -63,6 +66,8 @@ __all__ = [
 
 _HOME = {
     "CheckReport": ".verify",
+    "ClaimReport": ".claims",
+    "check": ".claims",
     "Derivative": ".derivation",
     "Expr": ".expression",
     "Function": ".functions",

@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, str] = {
     "diff": "differentiate an expression and print the formula",
     "jacobian": "the derivative of an output of any shape",
     "hessian": "the second derivative of a scalar",
+    "check": "compare your own derivative with the right one",
     "eval": "evaluate an expression, or its derivative, on data",
     "code": "print NumPy source for a value and its derivative",
     "ops": "list the functions of the language",
@@ -29,12 +30,13 @@ COMMANDS: Mapping[str, str] = {
 }
 
 EPILOG = """\
-exit status: 0 ok, 1 a negative answer, 2 usage or syntax, 3 shape or name, 4 cannot differentiate
+exit status: 0 ok, 1 a negative answer, 2 usage or syntax, 3 shape or name, 4 cannot differentiate or decide
 
 examples:
   matcalc diff "x^T A x" --wrt x
   matcalc diff "x^T A x" --wrt x --var "A: matrix(n, n) symmetric" --verify
   matcalc hessian "sum(log(1 + exp(X w)))" --wrt w --latex
+  matcalc check "x^T A x" --wrt x --claim "2 A x"
   matcalc eval "x^T x" --set x=1,2,3
   matcalc rules log det
 """
@@ -80,7 +82,9 @@ def _add_expression(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--var", action="append", default=[], metavar="DECLARATION", help='such as "A: matrix(n, n) symmetric"'
     )
-    command.add_argument("--syntax", default="auto", metavar="SYNTAX", help="text, latex or auto (by what it looks like)")
+    command.add_argument(
+        "--syntax", default="auto", metavar="SYNTAX", help="text, latex or auto (by what it looks like)"
+    )
 
 
 def _add_wrt(command: argparse.ArgumentParser) -> None:
@@ -110,6 +114,14 @@ def _add_diff(command: argparse.ArgumentParser) -> None:
     command.add_argument("--order", type=int, default=None, metavar="N", help="1 or 2")
 
 
+def _add_check(command: argparse.ArgumentParser) -> None:
+    _add_wrt(command)
+    command.add_argument("--claim", metavar="FORMULA", help="the derivative you found")
+    command.add_argument("--layout", default="gradient", metavar="LAYOUT", help="of the claim, as for diff")
+    command.add_argument("--order", type=int, default=None, metavar="N", help="1 or 2")
+    command.add_argument("--seed", type=int, default=0, metavar="N", help="of the random points")
+
+
 def _add_eval(command: argparse.ArgumentParser) -> None:
     _add_wrt(command)
     command.add_argument("--data", metavar="PATH", help="arrays by name, in a .npz or .json file")
@@ -122,6 +134,7 @@ _OPTIONS: Mapping[str, Callable[[argparse.ArgumentParser], None]] = {
     "diff": _add_diff,
     "jacobian": _add_formula,
     "hessian": _add_formula,
+    "check": _add_check,
     "eval": _add_eval,
     "code": _add_wrt,
 }
@@ -308,6 +321,25 @@ def _diff(options: argparse.Namespace) -> Answer:
         lines += [_dim(report.message), _dim(report.details)]
         status = OK if report.ok else NEGATIVE
     return Answer(result, lines, derivative.notes, status)
+
+
+def _check(options: argparse.Namespace) -> Answer:
+    from .claims import check  # computes with numbers
+
+    report = check(
+        _text(options),
+        _wrt(options),
+        options.claim,
+        _declared(options),
+        options.layout,
+        options.order,
+        seed=options.seed,
+        syntax=options.syntax,
+    )
+    first, *rest = report.lines()
+    colour = {"right": "1;32", "wrong": "1;31"}.get(report.verdict, "1")
+    status = {"right": OK, "wrong": NEGATIVE}.get(report.verdict, NOT_DIFFERENTIABLE)
+    return Answer(report.to_dict(), [_paint(first, colour, sys.stdout), *rest], report.notes, status)
 
 
 def _code(options: argparse.Namespace) -> Answer:
@@ -521,6 +553,7 @@ _RUN: Mapping[str, Callable[[argparse.Namespace], Answer]] = {
     "diff": _diff,
     "jacobian": _diff,
     "hessian": _diff,
+    "check": _check,
     "eval": _eval,
     "code": _code,
     "ops": _ops,

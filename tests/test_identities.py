@@ -22,7 +22,9 @@ from random_nodes import data, random_graph
 from matcalc.calculus.derive import derivative, pushforward
 from matcalc.calculus.formula import differentiate
 from matcalc.calculus.identities import BY_NAME, IDENTITIES, Identity
-from matcalc.calculus.identities.match import Match, find_match, identify, instantiate, read
+from matcalc.calculus.identities.instance import instantiate
+from matcalc.calculus.identities.match import Match, find_match, identify
+from matcalc.calculus.identities.patterns import read
 from matcalc.calculus.simplify import simplify
 from matcalc.cli import main
 from matcalc.elaborate import elaborate

@@ -10,17 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
-from functools import cache
 from itertools import islice, permutations
 from itertools import product as choices
 from typing import NamedTuple
 
-from ...elaborate import elaborate
-from ...errors import Unsupported
 from ...expr.build import (
     Operand,
     add,
-    elementwise,
     exact,
     is_symmetric,
     number,
@@ -28,7 +24,7 @@ from ...expr.build import (
     scale,
     split_coefficient,
 )
-from ...expr.dims import Dim, Shape
+from ...expr.dims import Dim
 from ...expr.nodes import (
     ONE,
     Call,
@@ -41,23 +37,13 @@ from ...expr.nodes import (
     Sum,
     Term,
     Variable,
-    derived,
-    postorder,
 )
 from ...ops.registry import OPERATIONS
-from ...ops.signature import apply_call
-from ...syntax.parse import parse
-from ..derive import project
-from ..simplify import simplify
-from . import IDENTITIES, Identity
+from . import Identity
+from .patterns import ANY_FUNCTION, SPACES, STRUCTURES, SYMMETRIC, Pattern, candidates, depends_on
 
-#: The function that stands for any function in the samples of a row, and its slope.
-ANY_FUNCTION, ITS_SLOPE = "sin", "cos"
 #: Ways of assigning the parts of one node to those of a row that are tried before it is given up.
 MOST_ASSIGNMENTS = 200
-SYMMETRIC = frozenset({"symmetric", "spd", "psd"})
-SPACES = frozenset({*SYMMETRIC, "skew", "diagonal", "lower", "upper"})
-STRUCTURES = frozenset({*SPACES, "orthogonal"})
 
 
 class Match(NamedTuple):
@@ -84,6 +70,11 @@ class Match(NamedTuple):
 def identify(node: Node, variable: Node, order: int = 1) -> Identity | None:
     """The row of the table that the derivative of a node by a variable is an instance of; None when there is none.
 
+    >>> from matcalc.expression import Expr
+    >>> expr = Expr("||X w - y||^2")
+    >>> identify(expr.simplified, expr.occurring["w"]).name
+    'least squares'
+
     A row that holds for the variable itself is preferred to one that needs the chain rule, and then the more special
     one.
 
@@ -98,12 +89,19 @@ def identify(node: Node, variable: Node, order: int = 1) -> Identity | None:
 
 
 def find_match(node: Node, variable: Node, order: int = 1) -> Match | None:
-    """As `identify`, with what the names of the row stand for."""
+    """As `identify`, with what the names of the row stand for.
+
+    >>> from matcalc.expression import Expr
+    >>> expr = Expr("sum(tanh(W x))")
+    >>> found = find_match(expr.simplified, expr.occurring["x"])
+    >>> found.identity.name, found.function, Expr.of_node(found.inner, expr).formula
+    ('sum of an entrywise function', 'tanh', 'W x')
+    """
     if not depends_on(node, variable):
         return None
     best: tuple[tuple[int, ...], Match] | None = None
     for multiple, coefficient, root in _readings(node, variable):
-        for pattern in _candidates(root, variable, order):
+        for pattern in candidates(root, variable, order):
             if best is not None and (1, *pattern.weight, 1) < best[0]:
                 break
             found = _search(pattern, root, coefficient, variable)
@@ -119,16 +117,6 @@ def find_match(node: Node, variable: Node, order: int = 1) -> Match | None:
     return None if best is None else best[1]
 
 
-def depends_on(node: Node, variable: Node) -> bool:
-    """Whether a variable, or any other node, occurs in a node."""
-
-    def occurs(part: Node) -> bool:
-        return part.digest == variable.digest or any(child.cache[key] for child in part.children)
-
-    key = "depends on " + variable.digest.hex()
-    return derived(node, key, occurs)
-
-
 def _readings(node: Node, variable: Node) -> Iterator[tuple[Node, Exact, Node]]:
     """A node as a scalar times a number times a root: as it is, then without scalars that are free of the variable."""
     coefficient, root = split_coefficient(node)
@@ -138,90 +126,6 @@ def _readings(node: Node, variable: Node) -> Iterator[tuple[Node, Exact, Node]]:
         if scalars:
             rest = [factor for factor in root.factors if factor not in scalars]
             yield product(scalars, ()), coefficient, product(rest, range(root.order), dict(enumerate(root.sizes)))
-
-
-# --- rows as nodes -------------------------------------------------------------------------------
-
-
-class _Pattern(NamedTuple):
-    """A row whose expression has been read."""
-
-    identity: Identity
-    coefficient: Exact
-    root: Node
-    variable: Variable
-    names: frozenset[str]
-    weight: tuple[int, ...]
-
-    @property
-    def is_about_any_function(self) -> bool:
-        return bool(self.identity.definitions)
-
-
-def read(identity: Identity, text: str, shape: Shape | None = None, sample: int = 0) -> Node:
-    """The node of a text in the names of a row, in normal form.
-
-    Parameters
-    ----------
-    identity: the row.
-    text: its expression, its result, or anything else written in its names.
-    shape: the shape of the value, where the text leaves it open (``2 I``).
-    sample: which of its samples of functions is taken.
-    """
-    definitions = f"{identity.definitions[sample]}; " if identity.definitions else ""
-    program = parse(definitions + text, is_function=OPERATIONS.__contains__)
-    types = identity.types
-    if identity.kind == "differential":
-        types |= {f"d{name}": types[name] for name in identity.variables}
-    return simplify(elaborate(program, types, shape=shape).node)[0]
-
-
-@cache
-def _patterns() -> Mapping[tuple[object, ...], tuple[_Pattern, ...]]:
-    """The rows that can be recognised, by what the root must be; special ones first."""
-    grouped: dict[tuple[object, ...], list[_Pattern]] = {}
-    for identity in IDENTITIES:
-        if identity.kind != "derivative" or len(set(identity.variables)) > 1:
-            continue
-        coefficient, root = split_coefficient(read(identity, identity.expression))
-        inside = {part.name: part for part in postorder(root) if isinstance(part, Variable)}
-        variable = inside.pop(identity.variables[0])
-        weight = _weight(identity, root, (*inside.values(), variable))
-        pattern = _Pattern(identity, coefficient, root, variable, frozenset(inside), weight)
-        grouped.setdefault((identity.order, *_key(root, variable, identity)), []).append(pattern)
-    return {
-        key: tuple(sorted(found, key=lambda pattern: pattern.weight, reverse=True)) for key, found in grouped.items()
-    }
-
-
-def _weight(identity: Identity, root: Node, names: Sequence[Variable]) -> tuple[int, ...]:
-    """How special a row is: about given functions, large as a tree, with few names that have to be many things."""
-    size: dict[bytes, int] = {}
-    for part in postorder(root):
-        size[part.digest] = 1 + sum(size[child.digest] for child in part.children)
-    declared = sum(len(name.properties & STRUCTURES) for name in names)
-    return (not identity.definitions, identity.layout == "gradient", size[root.digest], declared, -len(names))
-
-
-def _key(root: Node, variable: Node, identity: Identity | None = None) -> tuple[object, ...]:
-    """What a row and its instances have in common at the root."""
-    if isinstance(root, Product):
-        active = [factor.exponent for factor in root.factors if depends_on(factor.node, variable)]
-        return "product", root.order, tuple(sorted(active))
-    if isinstance(root, Sum):
-        return "sum", root.order, sum(1 for term in root.terms if depends_on(term.node, variable))
-    if isinstance(root, Map):
-        return "map", "" if identity and identity.definitions else root.op
-    if isinstance(root, Call):
-        return "call", root.op
-    return (type(root).__name__,)
-
-
-def _candidates(root: Node, variable: Node, order: int) -> Iterator[_Pattern]:
-    table = _patterns()
-    yield from table.get((order, *_key(root, variable)), ())
-    if isinstance(root, Map) and len(root.args) == 1:
-        yield from table.get((order, "map", ""), ())
 
 
 # --- the search ----------------------------------------------------------------------------------
@@ -243,7 +147,7 @@ class _State(NamedTuple):
     function: str = ""
 
 
-def _search(pattern: _Pattern, root: Node, coefficient: Exact, variable: Node) -> Match | None:
+def _search(pattern: Pattern, root: Node, coefficient: Exact, variable: Node) -> Match | None:
     ratio = exact(Fraction(coefficient) / Fraction(pattern.coefficient))
     stack = [_State((_Goal(pattern.root, root, ratio),), {}, {}, ONE)]
     search = _Search(pattern, variable)
@@ -272,7 +176,7 @@ def _search(pattern: _Pattern, root: Node, coefficient: Exact, variable: Node) -
 class _Search(NamedTuple):
     """The rules of matching one row."""
 
-    pattern: _Pattern
+    pattern: Pattern
     variable: Node
 
     def steps(self, goal: _Goal, state: _State, is_root: bool) -> Iterator[_State]:
@@ -618,67 +522,3 @@ def _fit_sizes(known: Mapping[str, Dim], pattern: Sequence[Dim], target: Sequenc
         elif mine.substitute(sizes) != its:
             return None
     return sizes
-
-
-# --- back to the expression ----------------------------------------------------------------------
-
-
-def instantiate(match: Match) -> Node:
-    """The derivative that a row states for what was matched, by `Match.inner`; equal to what the engine computes.
-
-    Parameters
-    ----------
-    match: what `find_match` returned.
-
-    Raises
-    ------
-    Unsupported: the row is not in the layout of the computed derivative.
-    """
-    identity = match.identity
-    if identity.layout != "gradient":
-        raise Unsupported(f"the identity {identity.name} is stated in the layout {identity.layout}")
-    expression = read(identity, identity.expression)
-    variable = next(
-        part for part in postorder(expression) if isinstance(part, Variable) and part.name == identity.variables[0]
-    )
-    shape = expression.shape + variable.shape * identity.order
-    result = _replaced(read(identity, identity.result, shape), match)
-    names = tuple(range(result.order))
-    whole = product([(match.coefficient, 1, ()), (result, 1, names)], names, dict(enumerate(result.shape)))
-    lead = expression.order
-    for _ in range(identity.order):
-        if isinstance(match.inner, Variable):
-            whole = project(whole, match.inner, lead) if identity.order == 1 else whole
-    return simplify(whole)[0]
-
-
-def _replaced(root: Node, match: Match) -> Node:
-    """A node in the names of a row with what they stand for."""
-    values = {**match.bindings, match.identity.variables[0]: match.inner}
-    about_any = bool(match.identity.definitions)
-    done: dict[bytes, Node] = {}
-    for node in postorder(root):
-        shape = tuple(dim.substitute(match.sizes) for dim in node.shape)
-        children = [done[child.digest] for child in node.children]
-        made = node
-        if isinstance(node, Variable):
-            made = values[node.name]
-        elif isinstance(node, Structure):
-            made = Structure(node.kind, *(dim.substitute(match.sizes) for dim in node.parameters))
-        elif isinstance(node, Product):
-            operands: list[Operand] = [
-                (child, factor.exponent, factor.labels) for factor, child in zip(node.factors, children, strict=True)
-            ]
-            sizes = {label: dim.substitute(match.sizes) for label, dim in enumerate(node.sizes)}
-            made = product(operands, range(node.order), sizes)
-        elif isinstance(node, Sum):
-            made = add([(term.coefficient, child) for term, child in zip(node.terms, children, strict=True)], shape)
-        elif isinstance(node, Map) and about_any and node.op in (ANY_FUNCTION, ITS_SLOPE):
-            value = elementwise(match.function, *children)
-            made = value if node.op == ANY_FUNCTION else OPERATIONS[match.function].slopes[0](value, *children)
-        elif isinstance(node, Map):
-            made = Map(node.op, tuple(children), node.axes, shape)
-        elif isinstance(node, Call):
-            made = apply_call(OPERATIONS[node.op], children, dict(node.parameters))
-        done[node.digest] = made
-    return done[root.digest]

@@ -467,7 +467,7 @@ EQUALITIES = (
         "",
         "B^T A^T",
         "A: matrix(m, n); B: matrix(n, k)",
-        f"{COOKBOOK}, eq. (4)",
+        f"{COOKBOOK}, eq. (5)",
         kind="equality",
     ),
     Identity(
@@ -560,7 +560,7 @@ EQUALITIES = (
         "",
         "(1 + v^T A^-1 u) det(A)",
         "A: matrix(n, n); u: vector(n); v: vector(n)",
-        f"{COOKBOOK}, eq. (24)",
+        f"{COOKBOOK}, eq. (24), with A for I",
         ("A invertible",),
         kind="equality",
     ),

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import oracle
 import pytest
 from corpus_data import Case, load_cases
+from node_eval import evaluate
 from random_ast import canonical, random_ast
 
 import matcalc as mc
-from matcalc.errors import LimitError, MatcalcError, ParseError, Unsupported, UsageError
 from matcalc.expression import Expr, is_function
 from matcalc.notation.latex import to_latex
 from matcalc.notation.precedence import walk
 from matcalc.notation.text import to_text
 from matcalc.ops.registry import OPERATIONS
-from matcalc.syntax.ast import Add, Ast, Binary, Call, Index, Name, Norm, Num, Output, Program, Transpose
+from matcalc.syntax.ast import Add, Ast, Binary, Call, Index, Name, Norm, Num, Program, Transpose
 from matcalc.syntax.detect import is_latex
 from matcalc.syntax.grammar_file import read_grammar
 from matcalc.syntax.latex.parse import parse
@@ -66,6 +68,56 @@ def test_plain_text_does_not_load_the_reader_of_latex() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+# --- the corpus ----------------------------------------------------------------------------------
+
+PASTED = tomllib.loads((ROOT / "tests" / "latex_corpus.toml").read_text(encoding="utf-8"))["case"]
+
+
+def declared_types(case: dict[str, Any]) -> dict[str, str]:
+    """The declarations of a case, which a comma outside of brackets separates."""
+    parts = re.split(r", (?=[A-Za-z_0-9]+: )", case["vars"])
+    return dict(part.split(": ") for part in parts)
+
+
+def drawn(case: dict[str, Any]) -> tuple[dict[str, str], dict[str, int], dict[str, oracle.Array]]:
+    types = declared_types(case)
+    dims = oracle.choose_dimensions(types, case.get("dims"))
+    return types, dims, oracle.sample(types, dims, 0, case.get("scale"))
+
+
+def test_the_corpus_of_latex_is_large_and_names_its_sources() -> None:
+    assert len(PASTED) >= 150
+    assert all(case["source"] for case in PASTED)
+    assert len({case["latex"] for case in PASTED}) == len(PASTED)
+
+
+@pytest.mark.parametrize("case", PASTED, ids=[case["latex"][:40] for case in PASTED])
+def test_latex_means_what_its_text_means(case: dict[str, Any]) -> None:
+    types, dims, values = drawn(case)
+    spelled = case.get("names", {})
+    expr = Expr(case["latex"], {spelled.get(name, name): kind for name, kind in types.items()}, syntax="latex")
+    want = oracle.evaluate(oracle.read(case["text"]), values, dims)
+    with np.errstate(divide="ignore", invalid="ignore"):  # of branches that are not taken
+        got = evaluate(expr.node, {spelled.get(name, name): value for name, value in values.items()}, dims)
+    assert np.all(np.isfinite(want))
+    assert np.shape(got) == np.shape(want)
+    np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-9)
+    request = expr.request
+    assert (request is not None) == ("wrt" in case)
+    if request is not None:
+        assert list(request.wrt) == case["wrt"].split(", ")
+        assert (request.claim is not None) == ("claim" in case)
+    if request is not None and request.claim is not None:
+        claim = evaluate(Expr(to_text(request.claim), types).node, values, dims)
+        stated = oracle.evaluate(oracle.read(case["claim"]), values, dims)
+        np.testing.assert_allclose(claim, stated, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("case", PASTED, ids=[case["latex"][:40] for case in PASTED])
+def test_pasted_latex_is_recognised(case: dict[str, Any]) -> None:
+    assert is_latex(case["latex"]) or "\\" not in case["latex"]
 
 
 # --- our own LaTeX -------------------------------------------------------------------------------

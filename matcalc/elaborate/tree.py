@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..ops.registry import OPERATIONS
@@ -171,8 +171,11 @@ def _entry_count(node: Index, bound: frozenset[str]) -> int:
     return 1
 
 
-def free_indices(node: Assign) -> tuple[str, ...]:
-    """The indices of ``p_i = x_i^2``: the letters behind the target that subscript something in the value."""
+def free_indices(node: Assign, known: Container[str] = ()) -> tuple[str, ...]:
+    """The indices of ``p_i = x_i^2``: the letters behind the target that subscript something in the value.
+
+    A name that is known as a whole, such as a declared ``c_t``, has no subscript.
+    """
     base, _, suffix = node.target.id.rpartition("_")
     if not base or not suffix.isalpha() or len(suffix) > 2 or len(set(suffix)) < len(suffix):
         return ()
@@ -182,7 +185,7 @@ def free_indices(node: Assign) -> tuple[str, ...]:
     for part in nodes_of(node.value):
         if isinstance(part, Name):
             owner, _, below = part.id.rpartition("_")
-            if owner and set(below) <= letters:
+            if owner and part.id not in known and set(below) <= letters:
                 used |= set(below)
         elif isinstance(part, Index):
             used |= {name.id for item in part.items for name in nodes_of(item) if isinstance(name, Name)} & letters

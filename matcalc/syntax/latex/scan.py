@@ -150,6 +150,18 @@ def _partners(symbols: list[Symbol]) -> dict[int, int]:
     return found
 
 
+def letter_of(command: str) -> str:
+    r"""The letter a command stands for, also ``\vx``, ``\mA``, ``\vtheta`` of a widely used macro file; else nothing."""
+    if command in LETTERS:
+        return LETTERS[command]
+    rest = command[1:]
+    if command[:1] not in ("v", "m") or command in ARGUMENTS or command in IGNORED:
+        return ""
+    if len(rest) == 1 and rest.isascii() and rest.isalpha() and rest.isupper() == (command[0] == "m"):
+        return rest
+    return LETTERS.get(rest, "")
+
+
 class _Scanner:
     """The state of the pass."""
 
@@ -309,8 +321,8 @@ class _Scanner:
                     first, last, position = self.argument(position, end, symbol)
                     word = self.word(first, last)
                     found.append(("letter" if len(word) == 1 else "word", word))
-                elif symbol.text in LETTERS:
-                    found.append(("letter", LETTERS[symbol.text]))
+                elif letter_of(symbol.text):
+                    found.append(("letter", letter_of(symbol.text)))
                 elif symbol.text not in IGNORED and symbol.text not in FONTS and symbol.text not in SIZES:
                     found.append(("command", symbol.text))
                 continue
@@ -608,7 +620,8 @@ class _Scanner:
         if self.stack:
             if self.top() == "cases":
                 following = self.skip(position + 1, step.end)
-                if following < step.end and self.symbols[following].text == "&":
+                ends = self.symbols[following] if following < step.end else None
+                if ends is not None and (ends.text in ("&", "end") or ends.kind == "row"):
                     return
             if self.top() == "indices" and not self.after:
                 return
@@ -1184,21 +1197,10 @@ class _Scanner:
         elif text in UNSUPPORTED:
             what, hint = UNSUPPORTED[text]
             self.refuse(what, symbol, hint)
-        elif (len(text) > 1 and text[0] in "vm" and self.textbook(text, symbol)) or text == "mathbin":
-            return
+        elif letter_of(text):
+            self.name(letter_of(text), symbol, "bold")
         else:
             raise hints.unknown_command(text, Span(symbol.start, symbol.end))
-
-    def textbook(self, text: str, symbol: Symbol) -> bool:
-        r"""``\vx``, ``\mA``, ``\vtheta``: the letters of a widely used macro file."""
-        rest = text[1:]
-        if len(rest) == 1 and rest.isascii() and rest.isupper() == (text[0] == "m"):
-            self.name(rest, symbol, "bold")
-            return True
-        if rest in LETTERS:
-            self.name(LETTERS[rest], symbol, "bold")
-            return True
-        return False
 
     def habit(self, position: int, step: Range) -> None:
         r"""``\norm{x}``, ``\abs{x}``, ``\R``: macros so common that they are often left undefined."""

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import derive, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+    from .api import derive, explain, grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
     from .claims import ClaimReport, check
     from .derivation import Derivative
     from .errors import (
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Unsupported,
         UsageError,
     )
+    from .explanation.explain import Explanation
     from .expression import Expr, parse, symbols
     from .functions import Function
     from .jupyter import load_ipython_extension
@@ -38,6 +39,7 @@ __all__ = [
     "ClaimReport",
     "Derivative",
     "DomainError",
+    "Explanation",
     "Expr",
     "Function",
     "LimitError",
@@ -51,6 +53,7 @@ __all__ = [
     "__version__",
     "check",
     "derive",
+    "explain",
     "grad",
     "hessian",
     "hvp",
@@ -69,9 +72,11 @@ _HOME = {
     "ClaimReport": ".claims",
     "check": ".claims",
     "Derivative": ".derivation",
+    "Explanation": ".explanation.explain",
     "Expr": ".expression",
     "Function": ".functions",
     "derive": ".api",
+    "explain": ".api",
     "grad": ".api",
     "hessian": ".api",
     "hvp": ".api",

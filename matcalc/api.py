@@ -13,6 +13,7 @@ from .layout import LAYOUTS
 from .remarks import flat_parts
 
 if TYPE_CHECKING:
+    from .explanation.explain import Explanation
     from .functions import Function, Kind
 
 __all__ = [
@@ -89,6 +90,42 @@ def derive(
         if len(names) not in (1, 2) or (order == 2 and len(names) != 2):
             raise UsageError(f"a derivative is taken by one or two variables, not {len(names)}")
     return Derivative(expr, names, layout, (*notes, *flat_parts(expr, names, len(names))), structure)
+
+
+def explain(
+    text: Text | Derivative,
+    wrt: str | tuple[str, ...] | None = None,
+    vars: Vars = None,  # noqa: A002
+    style: str = "chain",
+    order: int | None = None,
+) -> Explanation:
+    """Show how a derivative comes about; every line is verified with numbers before it is shown.
+
+    >>> import matcalc as mc
+    >>> print(mc.explain("x^T A x", "x", style="differential"))
+    f = x^T A x
+    df = dx^T A x + x^T A dx        # product rule: d(U V) = dU V + U dV
+       = (A x)^T dx + (A^T x)^T dx  # transpose: a scalar is its own transpose
+       = ((A + A^T) x)^T dx         # collected
+    df/dx = (A + A^T) x             # first identification: df = g^T dx makes g the gradient
+
+    Parameters
+    ----------
+    text: a program, an `Expr`, or a `Derivative`.
+    wrt: the variable, as in `derive`.
+    vars: declared types by name.
+    style: ``chain``, intermediates and one adjoint for each, as in backpropagation; ``differential``, the differential
+        with ``dX`` brought to the end; ``index``, one entry first.
+    order: 1 or 2; of a second derivative, how it follows from the gradient.
+
+    Raises
+    ------
+    UsageError: an unknown style, or a function that does not depend on the variable.
+    Unsupported: the style cannot say this; the hint names one that can.
+    """
+    from .explanation.explain import Explanation  # formulas alone do not need it
+
+    return Explanation(text if isinstance(text, Derivative) else derive(text, wrt, vars, order), style)
 
 
 def _function(

@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, str] = {
     "jacobian": "the derivative of an output of any shape",
     "hessian": "the second derivative of a scalar",
     "check": "compare your own derivative with the right one",
+    "explain": "show how the derivative comes about, line by line",
     "eval": "evaluate an expression, or its derivative, on data",
     "code": "print NumPy source for a value and its derivative",
     "ops": "list the functions of the language",
@@ -122,6 +123,15 @@ def _add_check(command: argparse.ArgumentParser) -> None:
     command.add_argument("--seed", type=int, default=0, metavar="N", help="of the random points")
 
 
+def _add_explain(command: argparse.ArgumentParser) -> None:
+    _add_wrt(command)
+    command.add_argument("--style", default="chain", metavar="STYLE", help="chain, differential or index")
+    command.add_argument("--order", type=int, default=None, metavar="N", help="1 or 2")
+    form = command.add_mutually_exclusive_group()
+    form.add_argument("--latex", action="store_true", help="print the derivation as LaTeX")
+    form.add_argument("--unicode", action="store_true", help="print the derivation with mathematical signs")
+
+
 def _add_eval(command: argparse.ArgumentParser) -> None:
     _add_wrt(command)
     command.add_argument("--data", metavar="PATH", help="arrays by name, in a .npz or .json file")
@@ -135,6 +145,7 @@ _OPTIONS: Mapping[str, Callable[[argparse.ArgumentParser], None]] = {
     "jacobian": _add_formula,
     "hessian": _add_formula,
     "check": _add_check,
+    "explain": _add_explain,
     "eval": _add_eval,
     "code": _add_wrt,
 }
@@ -340,6 +351,16 @@ def _check(options: argparse.Namespace) -> Answer:
     colour = {"right": "1;32", "wrong": "1;31"}.get(report.verdict, "1")
     status = {"right": OK, "wrong": NEGATIVE}.get(report.verdict, NOT_DIFFERENTIABLE)
     return Answer(report.to_dict(), [_paint(first, colour, sys.stdout), *rest], report.notes, status)
+
+
+def _explain(options: argparse.Namespace) -> Answer:
+    from .api import explain
+
+    found = explain(_text(options), _wrt(options), _declared(options), options.style, options.order)
+    shown = found.latex if options.latex else found.unicode if options.unicode else found.text
+    remarks = found.derivative.notes
+    lines = [shown, _dim(_facts(found.derivative, None)), _dim(found.verification.message)]
+    return Answer(found.to_dict(), lines, remarks, OK if found.verification.ok else NEGATIVE)
 
 
 def _code(options: argparse.Namespace) -> Answer:
@@ -554,6 +575,7 @@ _RUN: Mapping[str, Callable[[argparse.Namespace], Answer]] = {
     "jacobian": _diff,
     "hessian": _diff,
     "check": _check,
+    "explain": _explain,
     "eval": _eval,
     "code": _code,
     "ops": _ops,

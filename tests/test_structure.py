@@ -251,6 +251,20 @@ def test_a_derivative_is_verified_pickled_and_turned_to_data(structure: str) -> 
     assert d.to_dict()["structure"] == structure
 
 
+@pytest.mark.parametrize("word", SPACES)
+@pytest.mark.parametrize("structure", ["respect", "free"])
+def test_every_space_is_verified(word: str, structure: str) -> None:
+    declared = types("a^T X b", word)
+    assert mc.derive("a^T X b + ||X a - b||^2", "X", declared, structure=structure).check().ok
+
+
+def test_a_wrong_space_is_not_verified() -> None:
+    """The certificate of a tangent gradient can fail: the projection of another function is refused."""
+    d = mc.derive("a^T X b", "X", types("a^T X b", "orthogonal"), structure="respect")
+    d.node = mc.derive("b^T X a", "X", types("b^T X a", "orthogonal"), structure="respect").node
+    assert not d.check().ok
+
+
 def test_what_cannot_be_asked_for() -> None:
     with pytest.raises(UsageError, match="no structure 'sparse'"):
         mc.derive("a^T X b", "X", types("a^T X b", "symmetric"), structure="sparse")

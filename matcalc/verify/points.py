@@ -123,9 +123,14 @@ def projected(values: Array, properties: frozenset[str]) -> Array:
 
 
 def direction_of(expr: Expr, name: str, arrays: Mapping[str, Any], random: np.random.Generator) -> Array:
-    """A random direction within the space the variable is declared in."""
+    """A random direction within the space the variable is declared in; for orthogonal matrices a tangent of them."""
     direction: Array = np.asarray(random.standard_normal(np.shape(arrays.get(name, 0.0))))
-    return projected(direction, properties_of(expr, name)) if direction.ndim == 2 else direction
+    if direction.ndim != 2:
+        return direction
+    properties = properties_of(expr, name)
+    if "orthogonal" in properties and name in arrays:
+        return np.asarray(direction - arrays[name] @ direction.T @ arrays[name]) / 2
+    return projected(direction, properties)
 
 
 def properties_of(expr: Expr, name: str) -> frozenset[str]:

@@ -1,0 +1,320 @@
+"""Small wrong changes to the rules: each mutant is one changed place in the source of a rule, applied in memory.
+
+A mutant is made on the syntax tree of a top-level statement. `apply` puts it into the running process: a function
+gets the changed code in place, so that tables and records that hold it have it too, and records are built anew. It is
+meant for a process of its own, which ends after the tests (`tests.mutation.run`).
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import dataclasses
+import importlib
+import inspect
+import re
+from collections.abc import Iterator
+from functools import cache
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from matcalc.ops.record import Operation
+from matcalc.ops.registry import OPERATIONS
+
+RECORD_MODULES = ("matcalc.ops.elementwise", "matcalc.ops.reductions", "matcalc.ops.linalg", "matcalc.ops.structure")
+TARGETS = (*RECORD_MODULES, "matcalc.calculus.simplify", "matcalc.calculus.derive", "matcalc.lower.stable")
+
+#: A function and one that is easily taken for it.
+NEIGHBOURS = {
+    "sin": "cos", "cos": "sin", "sinh": "cosh", "cosh": "sinh", "tan": "tanh", "tanh": "tan", "exp": "expm1",
+    "expm1": "exp", "log": "log1p", "log1p": "log", "maximum": "minimum", "minimum": "maximum", "max": "min",
+    "min": "max", "gt": "ge", "ge": "gt", "lt": "le", "le": "lt", "eq": "ne", "ne": "eq", "step": "sign",
+    "sign": "step", "relu": "abs", "abs": "relu", "sigmoid": "softplus", "softplus": "sigmoid", "inv": "pinv",
+    "det": "logdet", "logdet": "det", "softmax": "log_softmax", "eigvals": "svdvals", "svdvals": "eigvals",
+    "eigvecs": "svd_u", "svd_u": "svd_v", "svd_v": "svd_u", "normcdf": "normpdf", "normpdf": "normcdf",
+    "norm": "logsumexp", "logsumexp": "norm", "expm": "logm", "logm": "expm", "lower": "delta", "asin": "acos",
+    "acos": "asin", "asinh": "acosh", "acosh": "asinh", "atan": "atanh", "erf": "erfc", "erfc": "erf",
+    "eigmaxproj": "eigminproj", "eigminproj": "eigmaxproj", "eigmax": "eigmin", "eigmin": "eigmax",
+}  # fmt: skip
+#: Functions whose first two operands are not interchangeable.
+ORDERED = frozenset(
+    {"matmul", "chain", "subtract", "divide", "ratio", "entry", "call", "calls", "map_", "where", "einsum", "times"}
+)
+#: Functions of one operand that a mutant leaves out.
+WRAPPERS = frozenset({"transpose", "swap_axes", "symmetric_part", "magnitude"})
+#: Fields of a record that say nothing about values.
+WORDS = frozenset({"doc", "aliases", "reference", "kink", "sample", "nondifferentiable", "zero_derivative", "options"})
+
+
+class Mutant(NamedTuple):
+    """One changed place: ``name`` stays the same when lines move."""
+
+    name: str
+    module: str
+    line: int
+    statement: int
+    place: int
+    variant: int
+    record: str
+
+
+@cache
+def statements(module: str) -> list[ast.stmt]:
+    source = inspect.getsource(importlib.import_module(module))
+    return ast.parse(source).body
+
+
+def owner_of(statement: ast.stmt) -> str:
+    """What a statement defines."""
+    if isinstance(statement, ast.FunctionDef):
+        return statement.name
+    target = statement.targets[0] if isinstance(statement, ast.Assign) else getattr(statement, "target", None)
+    return ast.unparse(target) if target is not None else ""
+
+
+def mutants_of(module: str) -> Iterator[Mutant]:
+    """Every mutant of a module, in the order of its source."""
+    counts: dict[str, int] = {}
+    for number, statement in enumerate(statements(module)):
+        owner = owner_of(statement)
+        if not isinstance(statement, ast.FunctionDef | ast.Assign | ast.AnnAssign) or _is_tuning(owner):
+            continue
+        if isinstance(getattr(statement, "value", None), ast.Subscript):
+            continue  # the name of a type
+        records = _records_by_node(statement)
+        skipped = _skipped(statement)
+        for place, node in enumerate(ast.walk(statement)):
+            if id(node) in skipped:
+                continue
+            for variant, (_, told) in enumerate(variants(node)):
+                record = records.get(id(node), "")
+                key = f"{module.removeprefix('matcalc.')} {record or owner}: {told}"
+                counts[key] = counts.get(key, 0) + 1
+                name = key if counts[key] == 1 else f"{key} #{counts[key]}"
+                line = getattr(node, "lineno", statement.lineno)
+                yield Mutant(name, module, line, number, place, variant, record)
+
+
+def _is_tuning(owner: str) -> bool:
+    """Limits of effort and types are no rules."""
+    return owner.startswith(("LARGEST", "NARROWED", "REFERENCE", "Operand", "Terms", "Rule", "Located", "Scalars"))
+
+
+def _records_by_node(statement: ast.stmt) -> dict[int, str]:
+    """The record that each node of a list of records belongs to."""
+    owners: dict[int, str] = {}
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Operation" and node.args:
+            name = node.args[0].value if isinstance(node.args[0], ast.Constant) else ""
+            owners.update({id(part): str(name) for part in ast.walk(node)})
+    return owners
+
+
+def _skipped(statement: ast.stmt) -> set[int]:
+    """Parts that are no rule: docstrings, annotations, conditions, messages, and the words of a record."""
+    skipped: set[int] = set()
+
+    def skip(*nodes: ast.AST | None) -> None:
+        for node in nodes:
+            if node is not None:
+                skipped.update(id(part) for part in ast.walk(node))
+
+    for node in ast.walk(statement):
+        if isinstance(node, ast.FunctionDef):
+            skip(node.returns, node.args)
+            if ast.get_docstring(node) is not None:
+                skip(node.body[0])
+        elif isinstance(node, ast.AnnAssign):
+            skip(node.annotation)
+        elif isinstance(node, ast.If | ast.While | ast.IfExp):
+            skip(node.test)
+        elif isinstance(node, ast.comprehension):
+            skip(*node.ifs)
+        elif isinstance(node, ast.Assert | ast.Raise | ast.Compare) or _is_message(node):
+            skip(node)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            if node.func.id in ("isinstance", "check_count", "described", "max", "len"):
+                skip(node)
+            if node.func.id == "Operation":
+                skip(*node.args, *(keyword for keyword in node.keywords if keyword.arg in WORDS))
+    return skipped
+
+
+def _is_message(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("fail", "note")
+
+
+def variants(node: ast.AST) -> list[tuple[ast.AST, str]]:
+    """The changed forms of a node, each with what was changed."""
+    found: list[tuple[ast.AST, str]] = []
+
+    def put(new: ast.AST, what: str) -> None:
+        found.append((new, f"{what} `{_short(node)}` → `{_short(new)}`"))
+
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        put(node.operand, "sign")
+    elif isinstance(node, ast.Constant) and type(node.value) is int:
+        put(ast.Constant({0: 1, 1: -1}.get(node.value, node.value + 1)), "constant")
+    elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+        for text, what in text_variants(node.value):
+            put(ast.Constant(text), what)
+    elif isinstance(node, ast.BinOp):
+        flipped = {ast.Add: ast.Sub, ast.Sub: ast.Add}.get(type(node.op))
+        if flipped is not None and not _is_sequence(node):
+            put(ast.BinOp(node.left, flipped(), node.right), "sign")
+        if isinstance(node.op, ast.Sub | ast.Div | ast.Pow):
+            put(ast.BinOp(node.right, node.op, node.left), "swapped operands")
+    elif isinstance(node, ast.Call):
+        found += _call_variants(node)
+    elif isinstance(node, ast.Tuple | ast.List) and isinstance(node.ctx, ast.Load):
+        if len(node.elts) == 2 and all(isinstance(part, ast.Constant | ast.Name | ast.Subscript) for part in node.elts):
+            put(type(node)(node.elts[::-1], node.ctx), "swapped operands")
+        elif len(node.elts) >= 2 and _is_listing(node):
+            for position, part in enumerate(node.elts):
+                what = f"dropped `{_short(part)}` from"
+                put(type(node)([*node.elts[:position], *node.elts[position + 1 :]], node.ctx), what)
+    elif isinstance(node, ast.Dict) and node.keys:
+        for position, key in enumerate(node.keys):
+            keys, values = list(node.keys), list(node.values)
+            del keys[position], values[position]
+            what = f"dropped row `{_short(key or node.values[position])}` of"
+            put(ast.Dict(keys, values), what)
+    return found
+
+
+def _is_listing(node: ast.Tuple | ast.List) -> bool:
+    """Whether the parts are terms, factors or rules, not one factor with its exponent and labels."""
+    whole = (ast.Tuple, ast.Call, ast.Lambda, ast.Starred)
+    return isinstance(node, ast.List) or all(isinstance(part, (*whole, ast.Name)) for part in node.elts)
+
+
+def _is_sequence(node: ast.BinOp) -> bool:
+    return any(
+        isinstance(side, ast.Tuple | ast.List | ast.Subscript | ast.JoinedStr) for side in (node.left, node.right)
+    )
+
+
+def _call_variants(node: ast.Call) -> list[tuple[ast.AST, str]]:
+    found: list[tuple[ast.AST, str]] = []
+    name = node.func.id if isinstance(node.func, ast.Name) else ""
+    if name in WRAPPERS and len(node.args) == 1:
+        found.append((node.args[0], f"dropped {name} of `{_short(node.args[0])}`"))
+    if name in ("scale", "power") and len(node.args) == 2:
+        kept = node.args[1] if name == "scale" else node.args[0]
+        found.append((kept, f"dropped {name} of `{_short(node)}`"))
+    if name == "permute" and len(node.args) == 2:
+        found.append((node.args[0], f"dropped permutation of `{_short(node)}`"))
+    skip = 1 if name in ("entry", "call", "calls", "map_", "einsum") else 0
+    if name in ORDERED and len(node.args) >= skip + 2 and not any(isinstance(a, ast.Starred) for a in node.args):
+        swapped = list(node.args)
+        swapped[skip], swapped[skip + 1] = swapped[skip + 1], swapped[skip]
+        new = ast.Call(node.func, swapped, node.keywords)
+        found.append((new, f"swapped operands `{_short(node)}`"))
+    if name == "total" and len(node.args) >= 2:
+        for position in range(len(node.args)):
+            new = ast.Call(node.func, [*node.args[:position], *node.args[position + 1 :]], node.keywords)
+            found.append((new, f"dropped `{_short(node.args[position])}` from `{_short(node)}`"))
+    return found
+
+
+def text_variants(text: str) -> Iterator[tuple[str, str]]:
+    """Changed forms of a name, a label string or a template."""
+    if text in NEIGHBOURS:
+        yield NEIGHBOURS[text], "another function"
+        return
+    if "->" in text:
+        left, _, right = text.partition("->")
+        parts = left.split(",")
+        for position, part in enumerate(parts):
+            if re.search(r"[a-z]{2}$", part) and part[-1] != part[-2]:
+                turned = [*parts[:position], part[:-2] + part[:-3:-1], *parts[position + 1 :]]
+                yield ",".join(turned) + "->" + right, "transposed"
+        if re.search(r"[a-z]{2}$", right):
+            yield left + "->" + right[:-2] + right[:-3:-1], "transposed"
+        return
+    if "{0}" in text and "{1}" in text:
+        yield text.replace("{0}", "{?}").replace("{1}", "{0}").replace("{?}", "{1}"), "swapped operands"
+    if "{0}" in text:
+        for found in re.finditer(r"(?<=[ .])(\w+)(?=\()", text):
+            if found[0] in NEIGHBOURS:
+                yield text[: found.start()] + NEIGHBOURS[found[0]] + text[found.end() :], "another function"
+        for old, new in ((" + ", " - "), (" - ", " + "), (" > ", " < "), (" >= ", " <= "), (".T", "")):
+            if old in text:
+                yield text.replace(old, new, 1), "sign" if old.strip() in "+-" else "condition"
+    elif text.startswith("\\"):
+        yield text + "x", "heading"
+
+
+def _short(node: ast.AST) -> str:
+    text = " ".join(ast.unparse(node).split())
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+# --- into the running process ---------------------------------------------------------------------
+
+
+def mutated(mutant: Mutant) -> ast.stmt:
+    """The statement with the changed place."""
+    statement = copy.deepcopy(statements(mutant.module)[mutant.statement])
+    node = next(node for place, node in enumerate(ast.walk(statement)) if place == mutant.place)
+    new, _ = variants(node)[mutant.variant]
+    changed = _Replace(node, new).visit(statement)
+    ast.fix_missing_locations(changed)
+    return changed  # type: ignore[no-any-return]
+
+
+class _Replace(ast.NodeTransformer):
+    def __init__(self, old: ast.AST, new: ast.AST) -> None:
+        self.old, self.new = old, new
+
+    def visit(self, node: ast.AST) -> Any:
+        if node is self.old:
+            return ast.copy_location(self.new, node) if isinstance(node, ast.expr) else self.new
+        return self.generic_visit(node)
+
+
+def apply(mutant: Mutant) -> None:
+    """Make the running process wrong in this one place; there is no way back."""
+    module = importlib.import_module(mutant.module)
+    statement = mutated(mutant)
+    if isinstance(statement, ast.FunctionDef):
+        _replace_function(module, statement)
+        changed = None
+    else:
+        changed = statement
+        if not _holds_records(module, statement):
+            _execute(module, statement, vars(module))
+    if mutant.module in RECORD_MODULES:
+        _rebuild_records(module, mutant.statement, changed)
+
+
+def _execute(module: ModuleType, statement: ast.stmt, namespace: dict[str, Any]) -> None:
+    tree = ast.Module([statement], [])
+    exec(compile(tree, module.__file__ or "", "exec", flags=_FUTURE), namespace)
+
+
+_FUTURE = 0x1000000  # annotations stay text
+
+
+def _replace_function(module: ModuleType, statement: ast.FunctionDef) -> None:
+    namespace = dict(vars(module))
+    _execute(module, statement, namespace)
+    old, new = vars(module)[statement.name], namespace[statement.name]
+    old.__code__, old.__defaults__, old.__kwdefaults__ = new.__code__, new.__defaults__, new.__kwdefaults__
+
+
+def _holds_records(module: ModuleType, statement: ast.stmt) -> bool:
+    value = vars(module).get(owner_of(statement))
+    return isinstance(value, tuple) and bool(value) and isinstance(value[0], Operation)
+
+
+def _rebuild_records(module: ModuleType, number: int, changed: ast.stmt | None) -> None:
+    """Build the records of a module anew and write them into those that the registry has."""
+    scratch = dict(vars(module))
+    for place, statement in enumerate(statements(module.__name__)):
+        if isinstance(statement, ast.Assign | ast.AnnAssign) and _holds_records(module, statement):
+            _execute(module, changed if place == number and changed is not None else statement, scratch)
+            for record in scratch[owner_of(statement)]:
+                live = OPERATIONS[record.name]
+                for part in dataclasses.fields(Operation):
+                    object.__setattr__(live, part.name, getattr(record, part.name))

@@ -1,0 +1,202 @@
+"""Try the tests on every mutant of the rules, and list those that no test notices.
+
+    python -m tests.mutation.run                      # all of it, about a quarter of an hour on one core
+    python -m tests.mutation.run --only calculus.derive --jobs 2
+
+Every mutant runs in a fork of this process: first the tests that run the changed line, the quickest first, until one
+fails. What survives and is not listed with a reason in ``equivalent.toml`` makes the command fail.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pickle
+import signal
+import sys
+import time
+import tomllib
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+
+ROOT = Path(__file__).resolve().parents[2]
+for folder in (ROOT / "tests", ROOT):
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+import importlib  # noqa: E402
+
+from tests.mutation.items import Item, Run, forget, items, observe  # noqa: E402
+from tests.mutation.mutants import TARGETS, Mutant, apply, mutants_of, statements  # noqa: E402
+
+EQUIVALENT = Path(__file__).with_name("equivalent.toml")
+#: Seconds of tests that a mutant is given at most, by their time on the unchanged rules.
+BUDGET = 2.0
+#: Seconds after which a mutant counts as noticed: it does not end.
+PATIENCE = 30
+
+
+class Verdict(NamedTuple):
+    """What became of a mutant: ``killed`` and by which test, or ``survived``."""
+
+    mutant: Mutant
+    outcome: str
+    killer: str = ""
+
+
+def equivalents() -> dict[str, str]:
+    """The mutants that are really the same function, each with the reason."""
+    return {row["mutant"]: row["reason"] for row in tomllib.loads(EQUIVALENT.read_text("utf-8"))["equivalent"]}
+
+
+def file_of(module: str) -> str:
+    return importlib.import_module(module).__file__ or ""
+
+
+def baseline(found: Sequence[Item], jobs: int) -> list[Run]:
+    """What each test runs on the unchanged rules."""
+    files = frozenset(file_of(module) for module in TARGETS)
+    parts: list[tuple[int, int]] = []
+    for job in range(jobs):
+        reader, writer = os.pipe()
+        child = os.fork()
+        if not child:
+            os.close(reader)
+            runs = [observe(item, files) for item in found[job::jobs]]
+            with os.fdopen(writer, "wb") as stream:
+                pickle.dump(runs, stream)
+            os._exit(0)
+        os.close(writer)
+        parts.append((child, reader))
+    result: dict[int, Run] = {}
+    for job, (child, reader) in enumerate(parts):
+        with os.fdopen(reader, "rb") as stream:
+            for place, run in enumerate(pickle.load(stream)):
+                result[job + place * jobs] = run
+        os.waitpid(child, 0)
+    return [result[place] for place in range(len(found))]
+
+
+def relevant(mutant: Mutant, found: Sequence[Item], runs: Sequence[Run], budget: float = BUDGET) -> list[Item]:
+    """The tests that run the changed line or are about its record: the quickest first, within a budget."""
+    node = statements(mutant.module)[mutant.statement]
+    file, first, last = file_of(mutant.module), node.lineno, node.end_lineno or node.lineno
+    tabled = mutant.record or not hasattr(node, "body")
+    near, far = [], []
+    for item, run in zip(found, runs, strict=True):
+        if run.outcome != "passed":
+            continue
+        if (file, mutant.line) in run.lines or (mutant.record and item.mentions(mutant.record)):
+            near.append((run.seconds, item))
+        elif tabled or any((file, line) in run.lines for line in range(first, last + 1)):
+            far.append((run.seconds, item))
+    chosen, spent = [], 0.0
+    for group in (near, far):
+        for seconds, item in sorted(group, key=lambda pair: pair[0]):
+            if spent + seconds > budget:
+                break
+            spent += seconds
+            chosen.append(item)
+    return chosen
+
+
+def try_mutant(mutant: Mutant, chosen: Sequence[Item]) -> str:
+    """The name of the first test that fails in a fork with the mutant, ``""`` when none does."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(reader)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(PATIENCE)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        told = ""
+        try:
+            apply(mutant)
+        except Exception as error:
+            told = f"cannot be built: {type(error).__name__}"
+        else:
+            for item in chosen:
+                outcome = item.run()
+                if outcome not in ("passed", "skipped"):
+                    told = item.name
+                    break
+        os.write(writer, (told or "-").encode()[:4000])
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as stream:
+        told = stream.read().decode()
+    os.waitpid(child, 0)
+    return "does not end" if not told else "" if told == "-" else told
+
+
+def run(chosen: Sequence[Mutant], found: Sequence[Item], runs: Sequence[Run], jobs: int) -> list[Verdict]:
+    """The verdict on each mutant."""
+    forget()
+    parts = []
+    for job in range(jobs):
+        reader, writer = os.pipe()
+        child = os.fork()
+        if not child:
+            os.close(reader)
+            verdicts = []
+            for number, mutant in enumerate(chosen[job::jobs]):
+                killer = try_mutant(mutant, relevant(mutant, found, runs))
+                verdicts.append(Verdict(mutant, "killed" if killer else "survived", killer))
+                if number % 50 == 0:
+                    print(f"job {job}: {number} of {len(chosen[job::jobs])}", file=sys.stderr, flush=True)
+            with os.fdopen(writer, "wb") as stream:
+                pickle.dump(verdicts, stream)
+            os._exit(0)
+        os.close(writer)
+        parts.append((child, reader))
+    result: list[Verdict] = []
+    for child, reader in parts:
+        with os.fdopen(reader, "rb") as stream:
+            result += pickle.load(stream)
+        os.waitpid(child, 0)
+    order = {mutant.name: place for place, mutant in enumerate(chosen)}
+    return sorted(result, key=lambda verdict: order[verdict.mutant.name])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--only", default="", help="mutants whose name has this in it")
+    parser.add_argument("--every", type=int, default=1, help="take one mutant in so many")
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--killers", action="store_true", help="say which test noticed each mutant")
+    given = parser.parse_args(arguments)
+    started = time.perf_counter()
+    chosen = [mutant for module in TARGETS for mutant in mutants_of(module) if given.only in mutant.name]
+    chosen = chosen[:: given.every]
+    found = items()
+    runs = baseline(found, given.jobs)
+    broken = [f"{item.name}: {run.outcome}" for item, run in zip(found, runs, strict=True)
+              if run.outcome not in ("passed", "skipped")]  # fmt: skip
+    for line in broken:
+        print("fails without a mutant:", line)
+    print(f"{len(found)} tests, {len(chosen)} mutants, {time.perf_counter() - started:.0f} s", flush=True)
+    verdicts = run(chosen, found, runs, given.jobs)
+    known = equivalents()
+    counts: Counter[str] = Counter()
+    for verdict in verdicts:
+        name = verdict.mutant.name
+        outcome = "equivalent" if verdict.outcome == "survived" and name in known else verdict.outcome
+        counts[outcome] += 1
+        if outcome == "survived":
+            print(f"survived: {name}  (line {verdict.mutant.line})")
+        elif given.killers:
+            print(f"{outcome}: {name}  by {verdict.killer}")
+        if outcome == "killed" and name in known:
+            print(f"listed as equivalent, but noticed: {name} by {verdict.killer}")
+    print(f"{len(verdicts)} mutants: {dict(counts)}, {time.perf_counter() - started:.0f} s")
+    return 1 if counts["survived"] or broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,409 @@
+"""The normal form: the same for every order of terms, factors and rules, and of the same value."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from random import Random
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import random_nodes
+import rule_nodes
+from node_eval import evaluate
+
+from matcalc.calculus.simplify import simplify
+from matcalc.elaborate import elaborate
+from matcalc.errors import DomainError
+from matcalc.expr.build import add, product
+from matcalc.expr.nodes import Call, Factor, Map, Node, Product, Sum, Term, postorder
+from matcalc.ops.registry import OPERATIONS
+from matcalc.syntax.parse import parse
+
+ROOT = Path(__file__).resolve().parents[1]
+SEEDS = range(300)
+ORDERS = range(6)
+SYMMETRIC_MAPS = frozenset({"maximum", "minimum", "hypot", "eq", "ne"})
+
+# --- nodes ---------------------------------------------------------------------------------------
+
+
+def graph(seed: int) -> Node:
+    """A random node, from one of two generators."""
+    if seed % 3 == 0:
+        return random_nodes.random_graph(Random(seed), 3 + seed % 9)
+    return rule_nodes.random_node(Random(seed), 1 + seed % 6)
+
+
+def values(seed: int) -> tuple[Mapping[str, Any], Mapping[str, int]]:
+    """The point and the sizes that belong to `graph`."""
+    module: Any = random_nodes if seed % 3 == 0 else rule_nodes
+    return module.data(Random(seed)), module.SIZES
+
+
+def rebuilt(root: Node, make: Callable[[Node, Sequence[Node]], Node]) -> Node:
+    """The graph built again, every node from its new children."""
+    done: dict[bytes, Node] = {}
+    for node in postorder(root):
+        done[node.digest] = make(node, [done[child.digest] for child in node.children])
+    return done[root.digest]
+
+
+def same(node: Node, children: Sequence[Node]) -> Node:
+    """A new object with the same structure, of which nothing is known yet."""
+    if isinstance(node, Product):
+        factors = tuple(Factor(c, f.exponent, f.labels) for f, c in zip(node.factors, children, strict=True))
+        return Product(factors, node.order, node.sizes)
+    if isinstance(node, Sum):
+        return Sum(tuple(Term(t.coefficient, c) for t, c in zip(node.terms, children, strict=True)), node.shape)
+    if isinstance(node, Map):
+        return Map(node.op, tuple(children), node.axes, node.shape)
+    if isinstance(node, Call):
+        return Call(node.op, tuple(children), node.shape, node.parameters, node.properties)
+    return node
+
+
+def fresh(root: Node) -> Node:
+    """The same graph without what earlier passes noted on its nodes."""
+    return rebuilt(root, same)
+
+
+def shuffled(root: Node, random: Random) -> Node:
+    """The same graph with terms, factors, labels and operands of symmetric maps in another order."""
+
+    def make(node: Node, children: Sequence[Node]) -> Node:
+        if isinstance(node, Product):
+            places = random.sample(range(100), len(node.sizes))
+            operands = [
+                (child, factor.exponent, tuple(places[label] for label in factor.labels))
+                for factor, child in zip(node.factors, children, strict=True)
+            ]
+            random.shuffle(operands)
+            return product(operands, places[: node.order], dict(zip(places, node.sizes, strict=True)))
+        if isinstance(node, Sum):
+            terms = [(term.coefficient, child) for term, child in zip(node.terms, children, strict=True)]
+            random.shuffle(terms)
+            return add(terms, node.shape, flatten=False)
+        if isinstance(node, Map) and node.op in SYMMETRIC_MAPS and random.random() < 0.5:
+            return Map(node.op, tuple(children[::-1]), node.axes[::-1], node.shape)
+        return same(node, children)
+
+    return rebuilt(root, make)
+
+
+def normal(root: Node) -> Node | None:
+    """The normal form; None for a division by zero, which is refused."""
+    try:
+        return simplify(fresh(root))[0]
+    except DomainError:
+        return None
+
+
+# --- properties ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_normal_form_has_the_same_value(seed: int) -> None:
+    node = graph(seed)
+    found = normal(node)
+    if found is None:
+        return
+    point, sizes = values(seed)
+    try:
+        with np.errstate(all="ignore"):
+            expected, got = evaluate(node, point, sizes), evaluate(found, point, sizes)
+    except np.linalg.LinAlgError:
+        pytest.skip("a singular matrix")
+    # outside the domain, and where exponentials run out of digits, nothing can be compared
+    if np.all(np.isfinite(expected)) and np.max(np.abs(expected), initial=0) < 1e8:
+        np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_normal_form_is_its_own_normal_form(seed: int) -> None:
+    found = normal(graph(seed))
+    if found is None:
+        return
+    assert simplify(found)[0] is found
+    assert normal(found) == found
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_order_of_terms_and_factors_does_not_matter(seed: int) -> None:
+    node = graph(seed)
+    assert normal(shuffled(node, Random(seed))) == normal(node)
+
+
+@cache
+def rules_in_order(seed: int) -> ModuleType:
+    """A second instance of the module with its tables of rules in another order; the first one is left alone."""
+    name = "matcalc.calculus.simplify"
+    specification = importlib.util.find_spec(name)
+    assert specification is not None
+    assert specification.loader is not None
+    module: Any = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    random = Random(seed)
+    module.PRODUCT_RULES = tuple(random.sample(module.PRODUCT_RULES, len(module.PRODUCT_RULES)))
+    for own, general in (("MAP_RULES", "ANY_MAP_RULES"), ("CALL_RULES", "ANY_CALL_RULES")):
+        # the rules for one operation and those for all of its kind, in one shuffled list
+        given, rest = getattr(module, own), getattr(module, general)
+        table = {}
+        for operation in OPERATIONS:
+            together = (*given.get(operation, ()), *rest)
+            table[operation] = tuple(random.sample(together, len(together)))
+        setattr(module, own, table)
+        setattr(module, general, ())
+    return module  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_order_of_the_rules_does_not_matter(seed: int) -> None:
+    node = graph(seed)
+    found = normal(node)
+    for order in ORDERS if found is not None else ():
+        assert rules_in_order(order).simplify(fresh(node))[0] == found
+
+
+def test_the_orders_differ_and_the_tables_of_the_engine_stay() -> None:
+    from matcalc.calculus.simplify import PRODUCT_RULES
+
+    names = [tuple(rule.__name__ for rule in rules_in_order(order).PRODUCT_RULES) for order in ORDERS]
+    assert len(set(names)) == len(ORDERS)
+    assert {frozenset(order) for order in names} == {frozenset(rule.__name__ for rule in PRODUCT_RULES)}
+    assert PRODUCT_RULES[0].__name__ == "cancel_inverse"
+
+
+# --- rules, one by one ---------------------------------------------------------------------------
+
+TYPES = {
+    **dict.fromkeys(("x", "y"), "vector(n)"),
+    **dict.fromkeys(("A", "B", "X", "Y"), "matrix(n, n)"),
+    **dict.fromkeys(("a", "k"), "scalar"),
+    "z": "vector(n) positive",
+    "c": "scalar positive",
+    "w": "vector(m)",
+    "M": "matrix(m, n)",
+    "S": "matrix(n, n) symmetric",
+    "P": "matrix(n, n) spd",
+    "Q": "matrix(n, n) orthogonal",
+    "D": "matrix(n, n) diagonal",
+}
+
+
+def meaning(text: str) -> Node:
+    return elaborate(parse(text, is_function=OPERATIONS.__contains__), TYPES).node
+
+
+#: What the rules are for: the left side becomes the right side, which is in normal form.
+RULES = [
+    # inverses and orthogonal matrices
+    ("A^-1 A x", "x"),
+    ("A A^-1 x", "x"),
+    ("x^T A^-1 A y", "x^T y"),
+    ("x^T A^T A^-T y", "x^T y"),
+    ("S^-1 S x", "x"),
+    ("Q^T Q x", "x"),
+    ("Q Q^T x", "x"),
+    ("x^T Q^T Q y", "x^T y"),
+    ("tr(Q^T Q)", "n"),
+    ("sum(Q .* Q, axis=0)^T", "ones(n)"),
+    ("sum(Q .* Q, axis=1)", "ones(n)"),
+    ("inv(inv(A))", "A"),
+    ("inv(2 A)", "1/2 A^-1"),
+    ("inv(-A)", "-A^-1"),
+    ("inv(a A)", "A^-1 / a"),
+    ("inv(I(n))", "I(n)"),
+    ("inv(Q)", "Q^T"),
+    ("inv(A B)", "B^-1 A^-1"),
+    ("inv(A^T B)", "B^-1 A^-T"),
+    ("inv(A B^T X)", "X^-1 B^-T A^-1"),
+    ("inv(A^T)", "A^-T"),
+    # determinants and eigenvalues
+    ("det(I(n))", "1"),
+    ("logdet(I(n))", "0"),
+    ("det(inv(A))", "1 / det(A)"),
+    ("logdet(inv(A))", "-logdet(A)"),
+    ("det(expm(A))", "exp(tr(A))"),
+    ("logdet(expm(A))", "tr(A)"),
+    ("det(A^T)", "det(A)"),
+    ("logdet(A^T)", "logdet(A)"),
+    ("log(det(P))", "logdet(P)"),
+    ("prod(eigvals(S))", "det(S)"),
+    ("expm(A^T)", "expm(A)^T"),
+    ("logm(A^T)", "logm(A)^T"),
+    ("sqrtm(A^T)", "sqrtm(A)^T"),
+    ("adj(A^T)", "adj(A)^T"),
+    ("pinv(M^T)", "pinv(M)^T"),
+    ("nuclear(M^T)", "nuclear(M)"),
+    ("spectral(M^T)", "spectral(M)"),
+    # exponentials, logarithms and their relatives
+    ("log(exp(x))", "x"),
+    ("log(exp(-x))", "-x"),
+    ("log(1 ./ exp(x))", "-x"),
+    ("log(1 + exp(x))", "softplus(x)"),
+    ("log(exp(-x) + 1)", "softplus(-x)"),
+    ("log(sum(exp(x)))", "logsumexp(x)"),
+    ("log(sum(exp(A), axis=1))", "logsumexp(A, axis=1)"),
+    ("log(sum(exp(A), axis=0))", "logsumexp(A, axis=0)"),
+    ("log(ones(n))", "zeros(n)"),
+    ("exp(log(z))", "z"),
+    ("exp(2 log(z))", "z.^2"),
+    ("exp(-log(z))", "1 ./ z"),
+    ("exp(zeros(n))", "ones(n)"),
+    ("exp(x - logsumexp(x))", "softmax(x)"),
+    ("exp(A - logsumexp(A, axis=1))", "softmax(A)"),
+    ("exp(A - logsumexp(A, axis=0))", "softmax(A, axis=0)"),
+    ("exp(x) / sum(exp(x))", "softmax(x)"),
+    ("exp(A) ./ sum(exp(A), axis=1)", "softmax(A)"),
+    ("exp(A) ./ sum(exp(A), axis=0)", "softmax(A, axis=0)"),
+    ("exp(x) .* exp(-x)", "ones(n)"),
+    ("exp(2 x) .* exp(-x)", "exp(x)"),
+    ("exp(x) ./ exp(2 x)", "exp(-x)"),
+    ("exp(x).^3 .* exp(2 x)", "exp(5 x)"),
+    ("1 ./ (1 + exp(x))", "sigmoid(-x)"),
+    ("1 ./ (1 + exp(-x))", "sigmoid(x)"),
+    ("1 ./ (1 + exp(x)).^2", "sigmoid(-x).^2"),
+    ("exp(x) ./ (1 + exp(x))", "sigmoid(x)"),
+    ("exp(x) ./ (1 + exp(x)).^2", "sigmoid(x) .* sigmoid(-x)"),
+    ("exp(x).^2 ./ (1 + exp(x))", "sigmoid(x) .* exp(x)"),
+    ("1 ./ exp(-x) ./ (1 + exp(x))", "sigmoid(x)"),
+    ("exp(x) .* sigmoid(-x)", "sigmoid(x)"),
+    ("sigmoid(x) ./ exp(x)", "sigmoid(-x)"),
+    ("sigmoid(-x) .* (1 - sigmoid(-x))", "sigmoid(x) .* (1 - sigmoid(x))"),
+    ("sigmoid(-2 x) .* (1 - sigmoid(-2 x))", "sigmoid(2 x) .* (1 - sigmoid(2 x))"),
+    # norms
+    ("(x^T x)^(1/2)", "||x||"),
+    ("1 / (x^T x)^(1/2)", "1 / ||x||"),
+    ("(x^T x)^(3/2)", "||x||^3"),
+    ("sum(A.^2)^(1/2)", "||A||_F"),
+    ("normalize(x) ||x||", "x"),
+    ("normalize(x) ||x||^3", "(x^T x) x"),
+    ("normalize(x).^2", "x.^2 / (x^T x)"),
+    ("normalize(x) normalize(x)^T", "x x^T / (x^T x)"),
+    ("||x|| (x^T x)", "||x||^3"),
+    ("||x|| / (x^T x)", "1 / ||x||"),
+    ("||-x||", "||x||"),
+    ("||2 x||", "2 ||x||"),
+    ("norminf(-3 x)", "3 norminf(x)"),
+    ("nuclear(-2 A)", "2 nuclear(A)"),
+    ("spectral(-2 A)", "2 spectral(A)"),
+    ("||A^T||_F", "||A||_F"),
+    ("normalize(3 x)", "normalize(x)"),
+    ("normalize(-3 x)", "-normalize(x)"),
+    # functions that know the sign of their operand
+    ("abs(z)", "z"),
+    ("abs(-2 x)", "2 abs(x)"),
+    ("abs(-z)", "z"),
+    ("relu(z)", "z"),
+    ("relu(-z)", "zeros(n)"),
+    ("relu(zeros(n))", "zeros(n)"),
+    ("cos(-x)", "cos(x)"),
+    ("cosh(-2 x)", "cosh(2 x)"),
+    ("normpdf(-x)", "normpdf(x)"),
+    ("sin(-x)", "-sin(x)"),
+    ("tan(-x)", "-tan(x)"),
+    ("tanh(-3 x)", "-tanh(3 x)"),
+    ("sinh(-x)", "-sinh(x)"),
+    ("asin(-x)", "-asin(x)"),
+    ("atan(-x)", "-atan(x)"),
+    ("asinh(-x)", "-asinh(x)"),
+    ("atanh(-x)", "-atanh(x)"),
+    ("erf(-x)", "-erf(x)"),
+    ("cbrt(-x)", "-cbrt(x)"),
+    ("sin(zeros(n))", "zeros(n)"),
+    ("sign(3 x)", "sign(x)"),
+    ("sign(-3 x)", "-sign(x)"),
+    ("max(0, x)", "relu(x)"),
+    ("max(x, 0)", "relu(x)"),
+    ("max(y, x)", "max(x, y)"),
+    ("min(y, x)", "min(x, y)"),
+    ("min(1, x)", "min(x, 1)"),
+    ("hypot(y, x)", "hypot(x, y)"),
+    ("x^T (y == x)", "x^T (x == y)"),
+    ("x^T (y != x)", "x^T (x != y)"),
+    # masks, quotients and powers
+    ("step(x).^2", "step(x)"),
+    ("(x > y) .* (x > y)", "(x > y) .* 1"),
+    ("abs(x).^2", "x.^2"),
+    ("abs(x).^4", "x.^4"),
+    ("sign(x) .* abs(x)", "x"),
+    ("sign(x) .* abs(x).^3", "x.^3"),
+    ("relu(x) .* step(x)", "relu(x)"),
+    ("relu(x).^2 .* step(x)", "relu(x).^2"),
+    ("sinh(x) ./ cosh(x)", "tanh(x)"),
+    ("sin(x) ./ cos(x)", "tan(x)"),
+    ("z.^a .* z", "z.^(a + 1)"),
+    ("z.^a ./ z", "z.^(a - 1)"),
+    # spectral forms
+    ("eigvecs(S) diag(eigvals(S)) eigvecs(S)^T", "S"),
+    ("eigvecs(S) diag(eigvals(S).^2) eigvecs(S)^T x", "S S x"),
+    ("eigvecs(S) diag(eigvals(S).^3) eigvecs(S)^T x", "S S S x"),
+    ("eigvecs(S) diag(1 ./ eigvals(S)) eigvecs(S)^T", "S^-1"),
+    ("eigvecs(S) diag(1 ./ eigvals(S).^2) eigvecs(S)^T x", "S^-1 S^-1 x"),
+    ("eigvecs(S) eigvecs(S)^T x", "x"),
+    ("svd_u(A) diag(svdvals(A)) svd_v(A)^T", "A"),
+    # functions of matrices that are only rearranged, repeated or constant
+    ("exp(A^T)", "exp(A)^T"),
+    ("tanh(diag(A))", "diag(tanh(A))"),
+    ("exp(x ones(n)^T)", "exp(x) ones(n)^T"),
+    ("tanh(-x ones(n)^T)", "-tanh(x) ones(n)^T"),
+    ("exp(3 ones(n))", "exp(3) ones(n)"),
+    ("max(x ones(n)^T, 1)", "max(x, 1) ones(n)^T"),
+    ("softmax(ones(m) x^T)", "ones(m) softmax(x)^T"),
+    # structure
+    ("D .* I(n)", "diag(diag(D))"),
+]
+
+
+@pytest.mark.parametrize(("left", "right"), RULES, ids=[left for left, _ in RULES])
+def test_a_rule(left: str, right: str) -> None:
+    (given,), (wanted,) = simplify(fresh(meaning(left))), simplify(fresh(meaning(right)))
+    assert given == wanted
+
+
+# --- bytes ---------------------------------------------------------------------------------------
+
+OUTPUT = """
+import json
+import sys
+import matcalc as mc
+from matcalc.errors import MatcalcError
+sys.path[:0] = ["tests"]
+from corpus_data import load_cases
+from tests.random_programs import random_case
+cases = [(case.name, case.text, case.vars, case.variables) for case in load_cases()]
+for number in range(200):
+    case = random_case(7, number)
+    cases.append((case.name, case.text, case.types, case.wrt))
+for name, text, types, wrt in cases[:: int(sys.argv[1])]:
+    try:
+        d = mc.derive(text, tuple(wrt), dict(types))
+        print(name, d.formula, d.latex, d.unicode, d.source, json.dumps(d.to_dict()), sep="\\n")
+    except MatcalcError as error:
+        print(name, type(error).__name__, error)
+"""
+
+
+@pytest.mark.parametrize("every", [15, pytest.param(1, marks=pytest.mark.slow)])
+def test_output_is_the_same_bytes_under_every_hash_seed(every: int) -> None:
+    """The corpus and 200 random programs; without `-m slow`, one in fifteen of them."""
+    outputs = [
+        subprocess.run(
+            [sys.executable, "-c", OUTPUT, str(every)],
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
+            cwd=ROOT,
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("0", "4242")
+    ]
+    assert outputs[0].count(b"\n{") > 400 / every
+    assert outputs[0] == outputs[1]

@@ -354,13 +354,13 @@ def _check(options: argparse.Namespace) -> Answer:
 
 
 def _explain(options: argparse.Namespace) -> Answer:
-    from .api import explain
+    from .api import derive, explain
 
-    found = explain(_text(options), _wrt(options), _declared(options), options.style, options.order)
+    asked = derive(_text(options), _wrt(options), _declared(options), options.order, syntax=options.syntax)
+    found = explain(asked, style=options.style)
     shown = found.latex if options.latex else found.unicode if options.unicode else found.text
-    remarks = found.derivative.notes
     lines = [shown, _dim(_facts(found.derivative, None)), _dim(found.verification.message)]
-    return Answer(found.to_dict(), lines, remarks, OK if found.verification.ok else NEGATIVE)
+    return Answer(found.to_dict(), lines, asked.notes, OK if found.verification.ok else NEGATIVE)
 
 
 def _code(options: argparse.Namespace) -> Answer:

@@ -388,7 +388,7 @@ class Derivative:
         ...     print(step)
         r1 = A x - b
         f = r1^T r1
-        df/dr1 = 2 r1
+        delta_r1 = df/dr1 = 2 r1
         df/dx = A^T delta_r1
         df/dx = 2 A^T (A x - b)
         """

@@ -226,7 +226,7 @@ def _power(node: Binary, parts: list[Change], known: Typed) -> Change | None:
         return Change(tuple(terms), (SQUARES, *inner.rules))
     order = known.node(node.left).order
     if exponent == -1 and order == 2 and node.op == "^":
-        terms = [(-s, times(_multiply("*", node, t), node)) for s, t in parts[0].terms]
+        terms = [(-s, _multiply("*", _multiply("*", node, t), node)) for s, t in parts[0].terms]
         return Change(tuple(terms), (INVERSE, *parts[0].rules))
     if order == 2 and node.op == "^":
         return None

@@ -42,6 +42,8 @@ PATTERN = Rule("pattern", "sums over a shared index are matrix products")
 MATRIX_FORM = Rule("matrix form", "all entries at once")
 NAMES = Rule("intermediates written out")
 CONSTANT = Rule("constant", "nothing in it changes")
+#: What a rule says is left out where it is longer than this.
+LONGEST_STATEMENT = 60
 SPACES = {
     "symmetric": "symmetric",
     "spd": "symmetric",
@@ -76,7 +78,8 @@ def operation_rule(node: Map | Call) -> Rule:
 def identity_rule(identity: Identity) -> Rule:
     """A row of the table of identities as a rule."""
     statement = f"d({identity.expression})/d{identity.wrt} = {identity.result}"
-    return Rule(identity.name, statement, identity.reference)
+    readable = len(statement) <= LONGEST_STATEMENT and "einsum" not in statement
+    return Rule(identity.name, statement if readable else "", identity.reference)
 
 
 def local_rules(node: Node, by: Variable, named: bool = True) -> tuple[Rule, ...]:

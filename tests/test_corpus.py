@@ -184,7 +184,7 @@ def same_form(case: Case) -> bool:
 def problem(case: Case) -> tuple[str, ...]:
     """What is differentiated, whatever the letters: cases with the same problem come from different references."""
     elaborated = meaning(case, case.text)
-    order = list(elaborated.symbols)
+    order = [*case.variables, *sorted(set(elaborated.symbols) - set(case.variables))]
     (node,) = simplify(elaborated.node)
     texts = [to_text(to_program(present(node), order)), *case.variables]
     texts += [f"{name}: {case.vars[name]}" for name in order if name in case.vars]

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..expr.build import add
+from ..expr.build import add, scale, split_coefficient
 from ..expr.dims import Shape
-from ..expr.nodes import Exact, Node, Sum, Term, Variable
+from ..expr.nodes import Call, Exact, Node, Sum, Term, Variable, postorder
 from .derive import derivative
-from .present import by_entries, cost, factor_sum, present, sums_of, tidy_numbers
+from .present import (
+    by_entries,
+    cost,
+    factor_sum,
+    fold_pseudo_inverses,
+    present,
+    sums_of,
+    tidy_numbers,
+    with_residual_turned,
+)
 from .simplify import simplify
 
 #: Sums with more terms than this are differentiated as a whole.
@@ -55,13 +64,18 @@ def formula(root: Node, wrt: Sequence[Variable], derived: Node | None = None) ->
         slope = derived if whole and derived is not None else add([(coefficient, differentiate(term, wrt))], shape)
         shown = present(slope, written)
         parts += [(c, part) for c, part in shown.terms] if isinstance(shown, Sum) else [(1, shown)]
+    if len(terms) > 1 and any(c > 0 for c, _ in parts):
+        parts = [split_coefficient(with_residual_turned(scale(c, part), written)) for c, part in parts]
     apart = add(parts, shape, flatten=False)
     total = apart
     if len(terms) > 1 and isinstance(apart, Sum):
         total = tidy_numbers(factor_sum(apart))
         if cost(apart) < cost(total):
             total = apart
-    return by_entries(total, written)
+    if wrt:
+        inverses = frozenset(part.digest for part in postorder(node) if isinstance(part, Call) and part.op == "inv")
+        total = fold_pseudo_inverses(total, inverses)
+    return by_entries(total, node, written)
 
 
 def _shape(root: Node, wrt: Sequence[Variable]) -> Shape:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from math import gcd
+from math import gcd, isqrt, lcm
 from typing import NamedTuple
 
 from ..expr.build import (
@@ -27,7 +27,7 @@ from ..expr.build import (
 )
 from ..expr.dims import Dim
 from ..expr.facts import is_positive
-from ..expr.nodes import Call, Exact, Factor, Node, Product, Structure, Sum, Term, Variable, derived, postorder
+from ..expr.nodes import Call, Exact, Factor, Map, Node, Product, Structure, Sum, Term, Variable, derived, postorder
 from ..ops.apply import call
 from .simplify import flat_product, rewrite, simplify, spread_factor
 from .slices import slice_axis
@@ -69,10 +69,16 @@ def present(root: Node, written: frozenset[bytes] = frozenset()) -> Node:
     return node
 
 
-def by_entries(node: Node, written: frozenset[bytes]) -> Node:
+def by_entries(node: Node, root: Node, written: frozenset[bytes]) -> Node:
     """A short vector or matrix of known size that is put together from unit vectors, entry by entry.
 
     ``(x_2 - x_1^2) e_2 - 2 x_1 (x_2 - x_1^2) e_1`` is a column of two numbers.
+
+    Parameters
+    ----------
+    node: any node.
+    root: what the reader wrote; the entries of its sums are kept as sums, too.
+    written: digests of the sums that are kept.
     """
     sizes = [dim.constant for dim in node.shape]
     if not 1 <= len(sizes) <= 2 or any(size is None or not 1 <= size <= LARGEST_ENTRYWISE for size in sizes):
@@ -84,11 +90,12 @@ def by_entries(node: Node, written: frozenset[bytes]) -> Node:
     for size in sizes:
         assert size is not None
         places = [(*place, k) for place in places for k in range(1, size + 1)]
+    written = written | _entries_of_sums(root)
     for place in places:
         entry = node
         for k in reversed(place):
             entry = slice_axis(entry, entry.order - 1, Dim.of(k))
-        entry = present(entry, written)
+        entry = present(_entries_picked(entry), written)
         units: list[Operand] = [
             (Structure("unit", Dim.of(k), dim), 1, (axis,))
             for axis, (k, dim) in enumerate(zip(place, node.shape, strict=True))
@@ -97,9 +104,72 @@ def by_entries(node: Node, written: frozenset[bytes]) -> Node:
     return add(entries, node.shape)
 
 
+def _entries_of_sums(root: Node) -> frozenset[bytes]:
+    """The digests of the entries of the vectors of known size that are sums."""
+    found: set[bytes] = set()
+    for node in postorder(root):
+        size = node.shape[0].constant if isinstance(node, Sum) and node.order == 1 else None
+        if size is None or size > LARGEST_ENTRYWISE:
+            continue
+        for place in range(1, size + 1):
+            (entry,) = simplify(_entries_picked(slice_axis(node, 0, Dim.of(place))))
+            found.add(entry.digest)
+    return frozenset(found)
+
+
+def _entries_picked(root: Node) -> Node:
+    """A sum over an index that a unit vector fixes, as the entries at that place."""
+    done: dict[bytes, Node] = {}
+    for node in postorder(root):
+        rebuilt = node
+        if not _unchanged(node, done):
+            rebuilt = with_children(node, [done[child.digest] for child in node.children])
+        done[node.digest] = _with_entries_picked(rebuilt) if isinstance(rebuilt, Product) else rebuilt
+    return done[root.digest]
+
+
+def _with_entries_picked(node: Product) -> Node:
+    pending: list[tuple[Exact, Node]] = [(1, node)]
+    terms: list[tuple[Exact, Node]] = []
+    while pending:
+        coefficient, part = pending.pop()
+        number, inner = split_coefficient(part)
+        opened = _opened(inner) if isinstance(inner, Product) else None
+        if opened is None:
+            terms.append((coefficient * number, inner))
+        else:
+            pending += [(coefficient * number * c, piece) for c, piece in _terms(opened)]
+    return add(terms, node.shape)
+
+
+def _opened(node: Product) -> Node | None:
+    """A product with a sum of unit vectors written out, or with a unit vector used up; None where there is none."""
+    for place, factor in enumerate(node.factors):
+        base = factor.node
+        summed = any(label >= node.order for label in factor.labels)
+        if isinstance(base, Sum) and factor.exponent == 1 and summed and derived(base, "units", _has_units):
+            return spread_factor(node, place)
+    for factor in node.factors:
+        if not (isinstance(factor.node, Structure) and factor.node.kind == "unit" and factor.exponent == 1):
+            continue
+        (label,) = factor.labels
+        others = [other for other in node.factors if other is not factor and label in other.labels]
+        if label < node.order or any(other.labels.count(label) > 1 for other in others):
+            continue
+        if not others or (len(others) == 1 and not isinstance(others[0].node, Map | Product | Sum)):
+            continue
+        operands: list[Operand] = [other for other in node.factors if label not in other.labels]
+        for other in others:
+            axis = other.labels.index(label)
+            sliced = slice_axis(other.node, axis, factor.node.parameters[0])
+            operands.append((sliced, other.exponent, other.labels[:axis] + other.labels[axis + 1 :]))
+        return product(operands, range(node.order), {k: dim for k, dim in enumerate(node.sizes) if k != label})
+    return None
+
+
 def _has_units(node: Node) -> bool:
     if isinstance(node, Structure):
-        return node.kind == "unit"
+        return node.kind in ("unit", "select")
     return isinstance(node, Product | Sum) and any(child.cache["units"] for child in node.children)
 
 
@@ -137,7 +207,7 @@ def _expand_all(root: Node, written: frozenset[bytes]) -> Node:
         if not _unchanged(node, done):
             rebuilt = rewrite(with_children(node, [done[child.digest] for child in node.children]))
         if isinstance(rebuilt, Product | Sum) and rebuilt.digest not in written:
-            rebuilt = _expand_if_shorter(rebuilt, written)
+            rebuilt = _powers_collected(_expand_if_shorter(rebuilt, written), written)
         done[node.digest] = rebuilt
     return done[root.digest]
 
@@ -152,7 +222,7 @@ def _expand_if_shorter(node: Node, written: frozenset[bytes]) -> Node:
     opened = False
     for number_part, part in parts:
         pieces = _multiplied_out(part)
-        opened = opened or len(pieces) > 1
+        opened = opened or pieces != [(1, part)]
         terms += [(coefficient * number_part * c, piece) for c, piece in pieces]
     if not opened or len(terms) > 4 * LARGEST_FACTORED_SUM:
         return node
@@ -168,6 +238,27 @@ def _expand_if_shorter(node: Node, written: frozenset[bytes]) -> Node:
         return node
     shorter = _tidy_sign(tidy_numbers(_content(factor_sum(total), written)), written)
     return shorter if cost(shorter) < before - 1 else node
+
+
+def _powers_collected(node: Node, written: frozenset[bytes]) -> Node:
+    """``(4 x^3 - 6 x) y`` for ``-2 x (3 - 2 x^2) y``: a variable multiplied into a sum of its powers, where shorter."""
+    coefficient, inner = split_coefficient(node)
+    if not isinstance(inner, Product) or inner.order:
+        return node
+    for place, factor in enumerate(inner.factors):
+        base = factor.node
+        if not isinstance(base, Sum) or factor.exponent != 1 or factor.labels or base.digest in written:
+            continue
+        inside = {part.digest for part in base.children} | {c.digest for part in base.children for c in part.children}
+        mine = [other for other in inner.factors if isinstance(other.node, Variable) and other.node.digest in inside]
+        if not mine:
+            continue
+        terms = [(coefficient * c, product([(part, 1, ()), *mine], ())) for c, part in base.terms]
+        rest: list[Operand] = [other for k, other in enumerate(inner.factors) if k != place and other not in mine]
+        collected = product([*rest, (add(terms, ()), 1, ())], ())
+        if cost(collected) < cost(node):
+            return collected
+    return node
 
 
 def _multiplied_out(node: Node) -> list[tuple[Exact, Node]]:
@@ -259,9 +350,115 @@ def _factor_all(root: Node, written: frozenset[bytes]) -> Node:
         if not _unchanged(node, done):
             rebuilt = with_children(node, [done[child.digest] for child in node.children])
         if isinstance(rebuilt, Sum) and len(rebuilt.terms) > 1 and rebuilt.digest not in written:
+            rebuilt = _over_one_divisor(rebuilt)
+        if isinstance(rebuilt, Sum) and len(rebuilt.terms) > 1 and rebuilt.digest not in written:
             rebuilt = factor_sum(rebuilt)
-        done[node.digest] = _permuted_sum(_tidy_sign(tidy_numbers(_content(rebuilt, written)), written))
+        done[node.digest] = _permuted_sum(_tidy_sign(tidy_numbers(_content(rebuilt, written), written), written))
     return done[root.digest]
+
+
+def _over_one_divisor(node: Sum) -> Node:
+    """Fractions brought to one divisor where the numerators cancel: ``1/(q + c) - q/(q + c)^2`` is ``c/(q + c)^2``."""
+    if not 2 <= len(node.terms) <= LARGEST_REFACTORED:
+        return node
+    parts = [_part(term, node.order) for term in node.terms]
+    powers: dict[bytes, list[Factor]] = {}
+    for part in parts:
+        for factor in part.factors:
+            if isinstance(factor.node, Sum) and not factor.labels and factor.exponent < 0:
+                powers.setdefault(factor.node.digest, []).append(factor)
+    for factors in powers.values():
+        exponents = {factor.exponent for factor in factors}
+        if len(factors) != len(parts) or len(exponents) < 2:
+            continue
+        if any(Fraction(exponent).denominator != 1 for exponent in exponents):
+            continue
+        divisor, lowest = factors[0].node, min(exponents)
+        numerators: list[tuple[Exact, Node]] = []
+        for part, factor in zip(parts, factors, strict=True):
+            rest: list[Operand] = [other for other in part.factors if other is not factor]
+            rest += [(divisor, 1, ())] * int(factor.exponent - lowest)
+            above = product(rest, range(node.order), dict(enumerate(part.sizes)))
+            outer, above = split_coefficient(above)
+            numerators += [(part.coefficient * outer * c, piece) for c, piece in _multiplied_out(above)]
+        (above,) = simplify(add(numerators, node.shape))
+        whole = product([(above, 1, tuple(range(node.order))), (divisor, lowest, ())], range(node.order))
+        (whole,) = simplify(whole)
+        if cost(whole) < cost(node):
+            return whole
+    return node
+
+
+def fold_pseudo_inverses(root: Node, kept: frozenset[bytes]) -> Node:
+    """``X (X^T X)^-1`` as ``pinv(X)^T`` and ``(X X^T)^-1 X`` likewise, where that rids a formula of the inverse.
+
+    Parameters
+    ----------
+    root: the formula.
+    kept: digests of the inverses that the reader wrote.
+    """
+    grams = {
+        node.digest: base
+        for node in postorder(root)
+        if isinstance(node, Call) and node.op == "inv" and node.digest not in kept and (base := _gram_of(node.args[0]))
+    }
+    if not grams:
+        return root
+    done: dict[bytes, Node] = {}
+    for node in postorder(root):
+        rebuilt = node
+        if not _unchanged(node, done):
+            rebuilt = with_children(node, [done[child.digest] for child in node.children])
+        if isinstance(rebuilt, Product):
+            rebuilt = _with_pseudo_inverse(rebuilt, grams)
+        done[node.digest] = rebuilt
+    folded = done[root.digest]
+    left = {part.digest for part in postorder(folded)}
+    inverses = [node for node in postorder(root) if node.digest in grams]
+    if any(node.digest in left or node.args[0].digest in left for node in inverses if isinstance(node, Call)):
+        return root
+    return folded
+
+
+class _Gram(NamedTuple):
+    """A matrix X of which another is ``X^T X`` or, with ``axis`` 0, ``X X^T``: the axis that the other keeps."""
+
+    node: Node
+    axis: int
+
+
+def _gram_of(node: Node) -> _Gram | None:
+    if not isinstance(node, Product) or node.order != 2 or len(node.factors) != 2:
+        return None
+    first, second = node.factors
+    if first.node != second.node or first.node.order != 2 or (first.exponent, second.exponent) != (1, 1):
+        return None
+    for axis in (0, 1):
+        ends = {first.labels[axis], second.labels[axis]}
+        if ends == {0, 1} and first.labels[1 - axis] == second.labels[1 - axis] >= 2:
+            return _Gram(first.node, axis)
+    return None
+
+
+def _with_pseudo_inverse(node: Product, grams: Mapping[bytes, _Gram]) -> Node:
+    for place, factor in enumerate(node.factors):
+        gram = grams.get(factor.node.digest)
+        if gram is None or factor.exponent != 1:
+            continue
+        for other_place, other in enumerate(node.factors):
+            if other.node != gram.node or other.exponent != 1:
+                continue
+            middle = other.labels[gram.axis]
+            uses = sum(f.labels.count(middle) for f in node.factors)
+            if middle < node.order or uses != 2 or factor.labels.count(middle) != 1:
+                continue
+            kept = factor.labels[1] if factor.labels[0] == middle else factor.labels[0]
+            labels = (kept, other.labels[1 - gram.axis]) if gram.axis == 1 else (other.labels[1 - gram.axis], kept)
+            operands: list[Operand] = [f for k, f in enumerate(node.factors) if k not in (place, other_place)]
+            operands.append((call("pinv", gram.node), 1, labels))
+            sizes = {label: dim for label, dim in enumerate(node.sizes) if label != middle}
+            return product(operands, range(node.order), sizes)
+    return node
 
 
 def _spread(node: Sum) -> Node:
@@ -289,7 +486,7 @@ def _content(node: Node, written: frozenset[bytes]) -> Node:
     """The number that all terms share in front of the sum; a sum of negative terms as minus a sum."""
     if not isinstance(node, Sum) or len(node.terms) < 2 or node.digest in written:
         return node
-    if any(isinstance(part, Product) and _has_divisor(part.factors) for _, part in node.terms):
+    if all(isinstance(part, Product) and _has_divisor(part.factors) for _, part in node.terms):
         return node
     sizes = {magnitude(coefficient) for coefficient, _ in node.terms}
     content: Exact = sizes.pop() if len(sizes) == 1 else 1
@@ -300,25 +497,55 @@ def _content(node: Node, written: frozenset[bytes]) -> Node:
     return scale(content, add([(Fraction(c) / content, part) for c, part in node.terms], node.shape, flatten=False))
 
 
-def tidy_numbers(node: Node) -> Node:
-    """The greatest common divisor of a sum that is a factor goes in front of the product."""
+def tidy_numbers(node: Node, written: frozenset[bytes] = frozenset()) -> Node:
+    """The number that all terms of a factor share goes in front of the product.
+
+    ``x (2 a + 4 b)`` becomes ``2 x (a + 2 b)``, ``1/(2 (1 - x^2/4))`` becomes ``2/(4 - x^2)``.
+    """
     coefficient, inner = split_coefficient(node)
     if not isinstance(inner, Product):
         return node
     for place, factor in enumerate(inner.factors):
         base = factor.node
-        if not isinstance(base, Sum) or len(base.terms) < 2 or factor.exponent != 1:
+        if not isinstance(base, Sum) or len(base.terms) < 2:
             continue
-        if any(Fraction(c).denominator != 1 for c, _ in base.terms):
+        content = _shared_number(base)
+        outside = exact_power(content, factor.exponent)
+        if content == 1 or outside is None:
             continue
-        divisor = gcd(*(int(c) for c, _ in base.terms))
-        if divisor > 1:
-            smaller = add([(Fraction(c) / divisor, part) for c, part in base.terms], base.shape, flatten=False)
-            operands: list[Operand] = list(inner.factors)
-            operands[place] = (smaller, 1, factor.labels)
-            rest = product(operands, range(inner.order), dict(enumerate(inner.shape)))
-            return tidy_numbers(scale(coefficient * divisor, rest))
+        smaller = add([(Fraction(c) / content, part) for c, part in base.terms], base.shape, flatten=False)
+        operands: list[Operand] = list(inner.factors)
+        operands[place] = (smaller, factor.exponent, factor.labels)
+        rest = product(operands, range(inner.order), dict(enumerate(inner.shape)))
+        tidied = scale(coefficient * outside, rest)
+        divides = content.denominator == 1 and factor.exponent == 1
+        if divides or (base.digest not in written and cost(tidied) < cost(node)):
+            return tidy_numbers(tidied, written)
     return node
+
+
+def _shared_number(node: Sum) -> Fraction:
+    """The positive number that, taken out of the terms, leaves whole coefficients without a common divisor."""
+    numbers = [Fraction(coefficient) for coefficient, _ in node.terms]
+    whole = lcm(*(number.denominator for number in numbers))
+    return Fraction(gcd(*(int(number * whole) for number in numbers)), whole)
+
+
+def exact_power(base: Fraction, exponent: Exact) -> Fraction | None:
+    """A power of a positive number, or None where it is no exact number.
+
+    >>> exact_power(Fraction(1, 4), Fraction(-1, 2))
+    Fraction(2, 1)
+    """
+    exponent = Fraction(exponent)
+    if exponent.denominator == 1:
+        return base**exponent.numerator
+    if exponent.denominator != 2:
+        return None
+    above, below = isqrt(base.numerator), isqrt(base.denominator)
+    if above**2 != base.numerator or below**2 != base.denominator:
+        return None
+    return Fraction(above, below) ** exponent.numerator
 
 
 def _tidy_sign(node: Node, written: frozenset[bytes]) -> Node:
@@ -341,6 +568,28 @@ def _tidy_sign(node: Node, written: frozenset[bytes]) -> Node:
                 scale(-coefficient, product(operands, range(inner.order), sizes)), written | {turned.digest}
             )
     return node
+
+
+def with_residual_turned(node: Node, written: frozenset[bytes]) -> Node:
+    """``beta X^T (X w - y)`` for ``-beta X^T (y - X w)``, so that a sum begins with what the reader began with."""
+    coefficient, inner = split_coefficient(node)
+    if coefficient > 0 or not isinstance(inner, Product):
+        return node
+    residuals = [
+        place
+        for place, factor in enumerate(inner.factors)
+        if isinstance(factor.node, Sum) and factor.node.digest in written and factor.exponent == 1
+    ]
+    if len(residuals) != 1:
+        return node
+    factor = inner.factors[residuals[0]]
+    terms = factor.node.terms if isinstance(factor.node, Sum) else ()
+    if len({c > 0 for c, _ in terms}) != 2:
+        return node
+    operands: list[Operand] = list(inner.factors)
+    turned = add([(-c, part) for c, part in terms], factor.node.shape, flatten=False)
+    operands[residuals[0]] = (turned, 1, factor.labels)
+    return scale(-coefficient, product(operands, range(inner.order), dict(enumerate(inner.shape))))
 
 
 def _is_backwards(node: Sum) -> bool:
@@ -384,7 +633,7 @@ def factor_sum(node: Sum) -> Node:
     for _ in range(2 * LARGEST_FACTORED_SUM):
         if not isinstance(current, Sum) or not 2 <= len(current.terms) <= LARGEST_FACTORED_SUM:
             return current
-        following = _factor_once(current)
+        following = _factor_once(current) or _rank_one_sum(current)
         if following is None:
             return current
         current = following
@@ -434,6 +683,42 @@ def _factor_once(node: Sum) -> Node | None:
     taken = product(operands, range(order), dict(enumerate(node.shape)))
     rest: list[tuple[Exact, Node]] = [term for place, term in enumerate(node.terms) if place not in group]
     return add([*rest, (1, taken)], node.shape, flatten=False)
+
+
+def _rank_one_sum(node: Sum) -> Node | None:
+    """``(a b^T + b a^T) x`` for ``(a^T x) b + (b^T x) a``: two vectors times inner products with the same third."""
+    if node.order != 1 or len(node.terms) != 2:
+        return None
+    found = [(_inner_product(term.node), term.coefficient) for term in node.terms]
+    if any(parts is None for parts, _ in found):
+        return None
+    (first, second), (left, right) = zip(*found, strict=True)
+    assert first is not None
+    assert second is not None
+    shared = [vector for vector in first[:2] if vector in second[:2]]
+    if len(shared) != 1 or shared[0] in (first[2], second[2]):
+        return None
+    x = shared[0]
+    terms: list[tuple[Exact, Node]] = []
+    for (one, other, direction), coefficient in ((first, left), (second, right)):
+        rest = other if one == x else one
+        terms.append((coefficient, product([(direction, 1, (0,)), (rest, 1, (1,))], (0, 1))))
+    outer = add(terms, (node.shape[0], x.shape[0]))
+    return product([(outer, 1, (0, 1)), (x, 1, (1,))], (0,))
+
+
+def _inner_product(node: Node) -> tuple[Node, Node, Node] | None:
+    """The vectors a, x and b of ``(a^T x) b``."""
+    if not isinstance(node, Product) or len(node.factors) != 2 or any(f.exponent != 1 for f in node.factors):
+        return None
+    scalar, direction = sorted((factor.node for factor in node.factors), key=lambda factor: factor.order)
+    if not isinstance(scalar, Product) or scalar.order or not isinstance(direction, Variable) or direction.order != 1:
+        return None
+    inside = scalar.factors
+    plain = len(inside) == 2 and all(isinstance(f.node, Variable) and f.exponent == 1 for f in inside)
+    if not plain or any(len(f.labels) != 1 for f in inside):
+        return None
+    return inside[0].node, inside[1].node, direction
 
 
 def _candidates(left: _Part, right: _Part, order: int) -> list[tuple[_Part, _Part, _Match]]:
@@ -582,6 +867,9 @@ def _same_factors(left: _Part, match: _Match, other: _Part, order: int) -> _Matc
                     continue
                 if (second.exponent > 0) != (exponent > 0) or magnitude(second.exponent) < magnitude(exponent):
                     continue
+                if exponent < 0 and second.exponent != exponent and not isinstance(first.node, Structure):
+                    # a term over a higher power stays as it is, beside the others over one divisor
+                    continue
                 extended = _extend(labels, first, second, order)
                 if extended is None:
                     continue
@@ -619,11 +907,20 @@ def _remainders(
         sizes = {back.get(label, label + shift): dim for label, dim in enumerate(other.sizes)}
         rests.append((other.coefficient, operands, sizes))
     kept = common_labels | set(range(order))
+    if not common_labels and all(isinstance(left.factors[place].node, Structure) for place in match.left):
+        # a power of a size is taken out of whole terms: 1/n (I - 1/n ones(n, n))
+        shape = tuple(left.sizes[:order])
+        known = dict(enumerate(shape))
+        return add([(c, product(operands, range(order), known)) for c, operands, _ in rests], shape), tuple(
+            range(order)
+        )
     carried = [{label for _, _, labels in operands for label in labels} & kept for _, operands, _ in rests]
     interface = sorted(set().union(*carried))
     for (_, operands, _), mine in zip(rests, carried, strict=True):
         is_number = not operands
-        if mine != set(interface) and not (is_number and set(interface) <= common_labels):
+        # a scalar stays in front of its vector: cos(t) v + sin(t) a .* v
+        expands = is_number or (bool(mine) and order == len(interface) and not _has_sum(operands))
+        if mine != set(interface) and not (expands and set(interface) <= common_labels):
             return None
     scalar_only = not interface and not any(operands for _, operands, _ in rests)
     if scalar_only:

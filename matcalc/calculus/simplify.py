@@ -28,6 +28,7 @@ from ..expr.build import (
     product,
     scale,
     split_coefficient,
+    swap_axes,
     trace,
     variables,
     with_children,
@@ -1069,6 +1070,10 @@ def commutes_plainly(first: Node, second: Node) -> bool:
     return cores[0] == cores[1]
 
 
+#: f' by the name of the Fréchet derivative of f.
+SLOPE_OF_FRECHET: Mapping[str, str] = {"expm_frechet": "expm", "logm_frechet": "inv"}
+
+
 def frechet_of_commuting(node: Call) -> Node | None:
     """The Fréchet derivative of a matrix function f at A in a direction E with A E = E A is f'(A) E.
 
@@ -1076,8 +1081,38 @@ def frechet_of_commuting(node: Call) -> Node | None:
     """
     if node.order != 2 or not commutes_plainly(node.args[0], node.args[1]):
         return None
-    value = call("expm" if node.op == "expm_frechet" else "inv", node.args[0])
+    value = call(SLOPE_OF_FRECHET[node.op], node.args[0])
     return product([(node.args[1], 1, (0, 2)), (value, 1, (2, 1))], (0, 1))
+
+
+def frechet_paired_with_commuting(node: Product) -> Node | None:
+    """``<L(A, E), D>`` is ``<E, f'(A^T) D>`` for a direction D that commutes with A^T, as the adjoint of L(A, .) is
+    L(A^T, .) (Higham, Functions of Matrices (2008), section 3.2 and theorem 3.8)."""
+    for place, factor in enumerate(node.factors):
+        frechet = factor.node
+        if not (isinstance(frechet, Call) and frechet.op in SLOPE_OF_FRECHET and frechet.order == 2):
+            continue
+        ends = factor.labels
+        if factor.exponent != 1 or min(ends) < node.order or any(_uses(node, end) != 2 for end in ends):
+            continue
+        for other_place, other in enumerate(node.factors):
+            if other_place == place or other.exponent != 1 or sorted(other.labels) != sorted(ends):
+                continue
+            direction = other.node if other.labels == ends else swap_axes(other.node)
+            turned = swap_axes(frechet.args[0])
+            if not commutes_plainly(turned, direction):
+                continue
+            middle = len(node.sizes)
+            slope = call(SLOPE_OF_FRECHET[frechet.op], turned)
+            added: list[Operand] = [
+                (frechet.args[1], 1, ends),
+                (direction, 1, (ends[0], middle)),
+                (slope, 1, (middle, ends[1])),
+            ]
+            operands = [f for k, f in enumerate(node.factors) if k not in (place, other_place)]
+            sizes = {**_all_labels(node), middle: node.sizes[ends[0]]}
+            return product([*operands, *added], range(node.order), sizes)
+    return None
 
 
 def sylvester_of_commuting(node: Call) -> Node | None:
@@ -1113,6 +1148,7 @@ PRODUCT_RULES: tuple[Callable[[Product], Node | None], ...] = (
     spectral_power,
     constant_structures,
     distribute_over_structures,
+    frechet_paired_with_commuting,
 )
 MAP_RULES: Mapping[str, tuple[Callable[[Map], Node | None], ...]] = {
     "log": (log_of,),

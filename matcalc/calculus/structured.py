@@ -131,6 +131,27 @@ def cholesky_pair(node: Product) -> Node | None:
     return None
 
 
+def logarithm_of_cholesky_diagonal(node: Product) -> Node | None:
+    """Half the log-determinant as the sum of the logarithms of the Cholesky factor's diagonal."""
+    for place, factor in enumerate(node.factors):
+        base = factor.node
+        if not (isinstance(base, Map) and _is_log_of_cholesky(base)) or factor.exponent != 1:
+            continue
+        label, twin = factor.labels
+        if label != twin or label < node.order or _uses(node, label) != 2:
+            continue
+        half = scale(Fraction(1, 2), call("logdet", base.args[0].children[0]))
+        sizes = {k: dim for k, dim in enumerate(node.sizes) if k != label}
+        operands: list[Operand] = [other for k, other in enumerate(node.factors) if k != place]
+        return product([*operands, (half, 1, ())], range(node.order), sizes)
+    return None
+
+
+def _is_log_of_cholesky(node: Map) -> bool:
+    arg = node.args[0]
+    return node.op == "log" and isinstance(arg, Call) and arg.op == "chol" and arg.order == 2
+
+
 def root_pair(node: Product) -> Node | None:
     """``sqrtm(A) sqrtm(A) = A``."""
     for place, factor in enumerate(node.factors):
@@ -520,6 +541,15 @@ RULES: tuple[StructuredRule, ...] = (
     StructuredRule(
         "Cholesky factors", ("product",), "chol(H) chol(H)^T", "H", H, cholesky_pair, f"{HORN}, corollary 7.2.9"
     ),
+    StructuredRule(
+        "log-determinant by the Cholesky factor",
+        ("product",),
+        "sum(log(diag(chol(H))))",
+        "1/2 logdet(H)",
+        H,
+        logarithm_of_cholesky_diagonal,
+        "Golub & Van Loan, Matrix Computations (2013), section 4.2",
+    ),
     StructuredRule("square of a root", ("product",), "sqrtm(H) sqrtm(H)", "H", H, root_pair, f"{HIGHAM}, section 1.7"),
     StructuredRule(
         "projector", ("product",), "X (X^T X)^-1 X^T X", "X", X, inverse_of_neighbours, f"{HORN}, section 0.9.12"
@@ -658,6 +688,8 @@ def structured(node: Node) -> Node | None:
 def _matters(factor: Factor) -> bool:
     """Whether a rule for products looks at a factor: most products have none, and are left at once."""
     base = factor.node
+    if isinstance(base, Map):
+        return _is_log_of_cholesky(base)
     if isinstance(base, Call):
         return base.op in ("inv", "chol", "sqrtm", "det") or "skew" in base.properties
     if isinstance(base, Structure):

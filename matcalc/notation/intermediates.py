@@ -19,7 +19,7 @@ from .precedence import POWERS, PRODUCTS, children, is_plain_quotient, starts_ne
 
 #: A name is given when it saves at least so many operators …
 LEAST_SAVING = 3
-#: … or so many where it is a sum (a residual) or the value of a function whose derivative is written in that value.
+#: … or so many where it is a scalar, a sum (a residual) or a value in which the derivative of its function is written.
 LEAST_SAVING_OF_VALUES = 2
 #: Larger formulas are named while they are written.
 LARGEST_TREE = 2000
@@ -262,7 +262,7 @@ class _Reading:
             tree, kind = trees[number]
             operators = operator_count(tree)
             saved = (count - 1) * operators
-            least = LEAST_SAVING_OF_VALUES if _is_residual_or_value(tree) else LEAST_SAVING
+            least = LEAST_SAVING_OF_VALUES if kind == SCALAR or _is_residual_or_value(tree) else LEAST_SAVING
             if saved < least or not _deserves_name(tree, kind):
                 continue
             if best is not None and (saved, operators) <= ((best.uses - 1) * best.operators, best.operators):
@@ -393,6 +393,8 @@ def _value(statement: ast.Ast) -> ast.Ast:
 def _deserves_name(tree: ast.Ast, kind: str) -> bool:
     """Whether people give such a part a name: not to a row, a transpose, a negative or a multiple."""
     if kind in (UNKNOWN, ROW) or isinstance(tree, ast.Transpose) or starts_negative(tree, PRODUCTS):
+        return False
+    if isinstance(tree, ast.Index) and isinstance(tree.base, ast.Name):
         return False
     first = _factors(tree)[0]
     return first is tree or not (isinstance(first, ast.Num) or is_plain_quotient(first))

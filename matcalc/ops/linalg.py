@@ -28,7 +28,7 @@ from ..expr.build import (
     zeros,
 )
 from ..expr.dims import Dim
-from ..expr.nodes import Call, Node, Product, Structure
+from ..expr.nodes import Call, Node, Product, Structure, Variable
 from ..expr.typed import SCALAR, Kind, Type, Typing, column, matrix
 from .record import Make, Operation, Options, TypingRule
 from .signature import apply_call
@@ -119,8 +119,13 @@ def logdet_differential(call: Call, _position: int, change: Node) -> Node:
 
 
 def pinv_differential(call: Call, _position: int, change: Node) -> Node:
-    """``-P d P + P P^T d^T (I - X P) + (I - P X) d^T P^T P``."""
+    """``-P d P + P P^T d^T (I - X P) + (I - P X) d^T P^T P``.
+
+    The rank of a square variable is constant nearby only where it is invertible; there ``X P = P X = I``.
+    """
     X, P = call.args[0], call
+    if isinstance(X, Variable) and X.shape[-2] == X.shape[-1]:
+        return scale(-1, chain(calls("inv", X), change, calls("inv", X)))
     turned, flipped = transpose(change), transpose(P)
     left, right = matmul(X, P), matmul(P, X)
     return total(

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cache
+from itertools import islice
 
 import numpy as np
 import oracle
@@ -245,7 +246,7 @@ def replaced(node: Ast) -> Iterator[tuple[str, Ast, frozenset[str]]]:
         case Binary("/" | "./", left, right):
             yield from dropped(right, left)
         case Call(func, (arg,)) if func in ("exp", "log", "tanh", "sigmoid", "sin", "cos", "sqrt", "abs", "diag"):
-            yield "missing function", arg, of("missing function", "diagonal", "matrix product", "factor")
+            yield "missing function", arg, of("missing function", "diagonal", "matrix product", "factor", "function")
 
 
 def dropped(factor: Ast, rest: Ast) -> Iterator[tuple[str, Ast, frozenset[str]]]:
@@ -355,6 +356,19 @@ def wrong_claims(case: Case) -> Iterator[Claim]:
     for claim in other_faults(case):
         if is_wrong_elsewhere(claim):
             yield claim
+
+
+def some_wrong_claims(cases: Sequence[Case], each: int, seed: int) -> list[Claim]:
+    """A few wrong claims of every case, judged one by one: the quick way to a small sample."""
+    chosen = random.Random(seed)
+    found = []
+    for case in cases:
+        program = read(case.expected)
+        made = [*whole_faults(case, program), *term_faults(case, program), *inner_faults(case, program)]
+        chosen.shuffle(made)
+        claims = (Claim(case, text, fault, kinds, also) for fault, text, kinds, also in made if differs(case, text))
+        found += list(islice(claims, each))
+    return found
 
 
 def is_wrong_elsewhere(claim: Claim) -> bool:

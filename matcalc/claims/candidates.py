@@ -18,7 +18,7 @@ from ..expression import Expr, read
 from ..layout import LAYOUTS, arrange
 from ..ops.registry import OPERATIONS
 from .expand import expanded, terms_of
-from .problem import Candidate, Problem, Side, minus, over_declared, plus
+from .problem import Candidate, Problem, Side, matches, minus, over_declared, plus
 from .reading import meaning
 from .surgery import edits
 
@@ -213,13 +213,19 @@ def replaced_terms(problem: Problem) -> Iterator[Candidate]:
     claims = [scale(*term) for term in terms_of(expanded(problem.node))]
     if len(rights) < 2 or max(len(rights), len(claims)) > LARGEST_REPLACED:
         return
-    pool = _pool(problem)
+    replaced: dict[Candidate, tuple[Node, Node]] = {}
     for right in rights:
         rest = minus(total, right)
         for claim in claims:
             if claim not in rights and right not in claims:
-                kind, part, instead = _change_of(problem, pool, claim, right)
-                yield Candidate(kind, plus(rest, claim), "claim", part, instead)
+                candidate = Candidate(
+                    "wrong term", plus(rest, claim), "claim", problem.text(claim), problem.text(right)
+                )
+                replaced[candidate] = claim, right
+    for candidate, factor in matches(problem, list(replaced)):
+        if factor.kind == "one":
+            kind, part, instead = _change_of(problem, _pool(problem), *replaced[candidate])
+            yield candidate._replace(kind=kind, part=part, instead=instead)
 
 
 def _change_of(problem: Problem, pool: Sequence[Node], claim: Node, right: Node) -> tuple[str, str, str]:

@@ -48,37 +48,47 @@ OF_WHOLE = {"minus": "sign", "rational": "factor"}
 OF_SCALED = {"size": "size", "scalar": "scalar"}
 
 
-def plain_faults(problem: Problem, stages: Sequence[Sequence[Generator]] = STAGES) -> tuple[Fault, ...]:
-    """A single fault that explains the claim; empty when there is none of the kinds of these stages."""
-    for stage in stages:
-        found = matches(problem, [candidate for generator in stage for candidate in generator(problem)])
-        for match in found:
-            said = _single(match)
-            if said is not None:
-                return (said,)
-    return ()
+class Diagnosis:
+    """The search for the faults of one claim; what a generator found is kept, for it is asked for twice."""
 
+    def __init__(self, problem: Problem) -> None:
+        self._problem = problem
+        self._candidates: dict[Generator, list[Candidate]] = {}
+        self._matches: dict[Generator, list[Match]] = {}
 
-def paired_faults(problem: Problem, stages: Sequence[Sequence[Generator]]) -> tuple[Fault, ...]:
-    """Two faults that explain the claim together: one of them is a factor, or a transpose of the whole."""
-    candidates = [
-        candidate
-        for stage in stages
-        for generator in stage
-        for candidate in generator(problem)
-        if candidate.kind not in ("term", "plain term")
-    ]
-    for match in matches(problem, candidates):
-        first, second = _single(match._replace(factor=ONE)), _of_factor(match)
-        if first is not None and second is not None:
-            return (first, second)
-    candidates = [candidate for candidate in candidates if candidate.kind not in ("transpose", "layout", "axes")]
-    for match in matches(problem, [turned(candidate) for candidate in candidates if candidate.node.order == 2]):
-        first = _single(match._replace(factor=ONE))
-        second = _of_factor(match)
-        if first is not None:
-            return (first, fault("transpose"), *((second,) if second is not None else ()))
-    return ()
+    def plain(self, stages: Sequence[Sequence[Generator]] = STAGES) -> tuple[Fault, ...]:
+        """A single fault that explains the claim; empty when there is none of the kinds of these stages."""
+        for stage in stages:
+            for match in (match for generator in stage for match in self._matching(generator)):
+                said = _single(match)
+                if said is not None:
+                    return (said,)
+        return ()
+
+    def paired(self, stages: Sequence[Sequence[Generator]]) -> tuple[Fault, ...]:
+        """Two faults that explain the claim together: one of them is a factor, or a transpose of the whole."""
+        generators = [generator for stage in stages for generator in stage]
+        for match in (match for generator in generators for match in self._matching(generator)):
+            first, second = _single(match._replace(factor=ONE)), _of_factor(match)
+            if first is not None and second is not None:
+                return (first, second)
+        loose = [
+            turned(candidate)
+            for generator in generators
+            for candidate in self._candidates[generator]
+            if candidate.kind not in ("transpose", "layout", "axes") and candidate.node.order == 2
+        ]
+        for match in matches(self._problem, loose):
+            first, second = _single(match._replace(factor=ONE)), _of_factor(match)
+            if first is not None:
+                return (first, fault("transpose"), *((second,) if second is not None else ()))
+        return ()
+
+    def _matching(self, generator: Generator) -> list[Match]:
+        if generator not in self._matches:
+            self._candidates[generator] = list(generator(self._problem))
+            self._matches[generator] = matches(self._problem, self._candidates[generator])
+        return self._matches[generator]
 
 
 ONE = Coefficient("one", "1")

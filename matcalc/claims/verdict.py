@@ -31,7 +31,7 @@ from ..syntax.greek import as_keyword, spell_keyword
 from ..verify.domain import judge
 from .assumptions import assumptions_that_help
 from .counterexample import small_counterexample
-from .diagnose import LATE, LATE_PAIRS, PAIRS, paired_faults, plain_faults
+from .diagnose import LATE, LATE_PAIRS, PAIRS, Diagnosis
 from .expand import equal
 from .faults import fault
 from .points import FLOOR, NOTHING, UNDEFINED, Array, Assumption, Point, Values, difference, draw_point
@@ -321,12 +321,13 @@ class _Check:
         right_if: tuple[str, ...] = ()
         if not faults:
             problem = self.problem(points, values)
-            faults = plain_faults(problem) or paired_faults(problem, PAIRS)
+            diagnosis = Diagnosis(problem)
+            faults = diagnosis.plain() or diagnosis.paired(PAIRS)
             right_if = self.under_square_sizes() if malformed else self.right_if()
             if not faults and right_if and not malformed:
                 faults = (fault("assumption", part=" or ".join(right_if)),)
             if not faults:
-                faults = plain_faults(problem, LATE) or paired_faults(problem, LATE_PAIRS)
+                faults = diagnosis.plain(LATE) or diagnosis.paired(LATE_PAIRS)
             if not faults and not malformed:
                 right_if = self.right_if(of_sizes=True)
                 faults = (fault("assumption", part=right_if[0]),) if right_if else self.unexplained(values, apart)

@@ -128,10 +128,47 @@ def explain(
     return Explanation(text if isinstance(text, Derivative) else derive(text, wrt, vars, order), style)
 
 
+def _requested(
+    expr: Expr, wrt: str | tuple[str, ...] | None, order: int | None
+) -> tuple[str | tuple[str, ...] | None, int]:
+    """The variable and the order: as given, else as the text itself asks for.
+
+    Raises
+    ------
+    UsageError: the text asks for another derivative than the call.
+    """
+    request = expr.request
+    if request is None:
+        return wrt, order or 1
+    hint = "leave out what the text says, or give the text without the derivative"
+    if order is not None and order != request.order:
+        raise UsageError(
+            f"the text asks for a derivative of order {request.order}, the call for order {order}",
+            source=expr.text,
+            span=request.span,
+            hint=hint,
+        )
+    if wrt is None:
+        return request.wrt or None, request.order
+    names = (canonical(wrt),) * request.order if isinstance(wrt, str) else _names(wrt)
+    if request.wrt and names != request.wrt:
+        raise UsageError(
+            f"the text asks for the derivative by {', '.join(request.wrt)}, the call for {', '.join(names)}",
+            source=expr.text,
+            span=request.span,
+            hint=hint,
+        )
+    return wrt, request.order
+
+
 def _function(
     kind: Kind, text: Text, wrt: str | tuple[str, ...] | None, given: Vars, structure: str | None = None
 ) -> Function:
     expr = as_expr(text, given)
+    if expr.request is not None:
+        second = kind in ("hessian", "hvp")
+        found, _ = _requested(expr, wrt, 2 if second and expr.request.order == 2 else 1)
+        wrt = found[0] if isinstance(found, tuple) and not isinstance(wrt, tuple) else found
     single = wrt is None or isinstance(wrt, str)
     names: tuple[str, ...]
     notes: tuple[str, ...] = ()

@@ -376,6 +376,17 @@ def test_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "eigvals(A)", "--wrt", "A", "--style", "index"]) == 4
 
 
+@pytest.mark.parametrize(("layout", "structure"), [("numerator", None), ("gradient", "free"), ("gradient", "vech")])
+@pytest.mark.parametrize("style", STYLES)
+def test_other_layouts_are_not_written_as_equal(layout: str, structure: str | None, style: str) -> None:
+    types = {"A": "matrix(n, n)", "X": "matrix(n, n) symmetric"}
+    found = Explanation(mc.derive("tr(A X)", "X", types, layout=layout, structure=structure), style)
+    assert found.verification.ok
+    assert not found.lines[-1].continues
+    assert found.steps[-1].formula == found.derivative.formula
+    assert found.steps[-1].rules == ((f"structure {structure}",) if structure else (f"{layout} layout",))
+
+
 def test_second_derivatives() -> None:
     found = mc.explain("||A x - b||^2", "x", order=2)
     assert found.steps[-1].formula == "2 A^T A"

@@ -97,13 +97,18 @@ def forwards(plan: Outline) -> list[Line]:
 def answer(plan: Outline, before: Line | None, rules: tuple[Rule, ...] = (NAMES,)) -> list[Line]:
     """The derivative as `derive` prints it, unless the line before is that already."""
     tree = plan.derivative.ast
-    plain = plan.derivative.layout == "gradient"
+    arrangement = []
+    if plan.derivative.layout != "gradient":
+        arrangement.append(Rule(f"{plan.derivative.layout} layout"))
+    if plan.derivative.structure in ("free", "vech"):
+        arrangement.append(Rule(f"structure {plan.derivative.structure}", "the space in which the derivative is taken"))
+    plain = not arrangement
     if plain and before is not None and to_text(before.tree, separator="; ") == to_text(tree, separator="; "):
         return []
     left = Symbol("derivative", plan.output.name, plan.wrt.name)
     continues = plain and before is not None and before.left == left
     if not plain:
-        rules = (Rule(f"{plan.derivative.layout} layout"),)
+        rules = tuple(arrangement)
     return [Line(left, tree, rules, Claim("answer", plan.derivative.node), continues)]
 
 

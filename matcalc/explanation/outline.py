@@ -6,6 +6,8 @@ Every part is an expression over the variables and the names of earlier parts; t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from ..calculus.derive import depends
@@ -41,7 +43,8 @@ class Part(NamedTuple):
     active: bool
 
 
-class Outline(NamedTuple):
+@dataclass(frozen=True)
+class Outline:
     """The parts of a program in order.
 
     Parameters
@@ -63,12 +66,12 @@ class Outline(NamedTuple):
     def output(self) -> Part:
         return self.parts[-1]
 
-    @property
+    @cached_property
     def wholes(self) -> dict[str, Node]:
         """The parts as functions of the variables of the program."""
         return {part.name: part.whole for part in self.parts}
 
-    @property
+    @cached_property
     def order(self) -> tuple[str, ...]:
         """The names in the order in which formulas mention them: a part where its first variable stands."""
         rank = {name: position for position, name in enumerate(self.derivative.function.order)}
@@ -79,12 +82,12 @@ class Outline(NamedTuple):
             places.setdefault(self.derivative.function.order[first] if first < len(rank) else "", []).append(part.name)
         return (*(part for name in rank for part in (*places.get(name, ()), name)), *places.get("", ()))
 
-    @property
+    @cached_property
     def written(self) -> frozenset[bytes]:
         """The sums of the program, which stay as they are."""
         return frozenset().union(*(sums_of(part.node) for part in self.parts))
 
-    @property
+    @cached_property
     def named(self) -> dict[Node, Node]:
         """The name of every expression that has one."""
         return {part.node: part.variable for part in self.parts if part.node.children}

@@ -92,7 +92,7 @@ def local_rules(node: Node, by: Variable, named: bool = True) -> tuple[Rule, ...
     named: whether a row of the table of identities may speak for all of it.
     """
     match = find_match(node, by) if named else None
-    if match is not None and match.inner == by:
+    if match is not None and match.inner == by and not match.function:
         return (identity_rule(match.identity),)
     found: dict[Rule, None] = {}
     inside: set[bytes] = set()

@@ -105,9 +105,21 @@ def size_names(identity: Identity) -> list[str]:
     return list(found)
 
 
+def sides(identity: Identity, values: dict[str, Array], dims: dict[str, int]) -> list[bool]:
+    """On which side of each number that is not zero a point lies: ``max(0, u)`` has two."""
+    found = []
+    for condition in identity.conditions:
+        text, separator, _ = condition.partition(" ≠ 0")
+        if separator and not text.startswith("every entry of ") and " and " not in text:
+            difference = oracle.evaluate(oracle.read(text), values, dims)
+            if difference.ndim == 0:
+                found.append(bool(difference > 0))
+    return found
+
+
 @cache
 def points(identity: Identity) -> list[Point]:
-    """Two points at which the conditions of a row hold, all sizes distinct."""
+    """Two points at which the conditions of a row hold, all sizes distinct, on two sides of its kinks."""
     names = size_names(identity)
     found: list[Point] = []
     for seed in range(60):
@@ -117,8 +129,11 @@ def points(identity: Identity) -> list[Point]:
             if all(holds(condition, values, dims) for condition in identity.conditions):
                 found.append((dims, values))
                 break
-        if len(found) == 2:
-            return found
+        if len(found) < 2:
+            continue
+        first, last = (sides(identity, values, dims) for dims, values in (found[0], found[-1]))
+        if first != last or not first or seed > 20:
+            return [found[0], found[-1]]
     raise AssertionError(f"{identity.name}: no point of the domain found")
 
 

@@ -181,6 +181,37 @@ def test_structured_variables_get_the_derivative_within_their_space(properties: 
     assert close(got, project(values["A"]))
 
 
+@pytest.mark.parametrize("properties", ["symmetric", "skew", "diagonal", "lower", "upper"])
+def test_jacobians_stay_within_the_space_of_their_variable(properties: str) -> None:
+    """The derivative of every entry of an output is projected on its own: here along the last two of three axes."""
+    Z = Variable("Z", (N, N), {properties})
+    generator = np.random.default_rng(2)
+    left, right = generator.normal(size=(3, 4)), generator.normal(size=4)
+    jacobian = derivative(einsum("ij,jk,k->i", X, Z, x), Z)
+    got = evaluate(jacobian, {"X": left, "x": right, "Z": np.zeros((4, 4))})
+    for row, slope in zip(left, got, strict=True):
+        free = np.outer(row, right)
+        expected = {
+            "symmetric": (free + free.T) / 2,
+            "skew": (free - free.T) / 2,
+            "diagonal": np.diag(np.diag(free)),
+            "lower": np.tril(free),
+            "upper": np.triu(free),
+        }[properties]
+        np.testing.assert_allclose(slope, expected, rtol=1e-14)
+
+
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+def test_a_diagonal_inside_an_output_of_several_axes(mode: str) -> None:
+    """``d(A_ii x_j) / dA_kl`` is x_j where i = k = l."""
+    jacobian = derivative(einsum("ii,j->ij", A, x), A, mode)
+    generator = np.random.default_rng(3)
+    values = {"A": generator.normal(size=(4, 4)), "x": generator.normal(size=4)}
+    eye = np.eye(4)
+    expected = np.einsum("ik,il,j->ijkl", eye, eye, values["x"])
+    np.testing.assert_allclose(evaluate(jacobian, values), expected, rtol=1e-14)
+
+
 def test_an_operation_without_a_derivative_raises_by_name() -> None:
     place = call("argmax", x, core=1)
     with pytest.raises(NotDifferentiable, match="argmax"):

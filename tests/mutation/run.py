@@ -1,15 +1,17 @@
 """Try the tests on every mutant of the rules, and list those that no test notices.
 
-    python -m tests.mutation.run                      # all of it, about a quarter of an hour on one core
-    python -m tests.mutation.run --only calculus.derive --jobs 2
+    python -m tests.mutation.run --jobs 2                     # all of it
+    python -m tests.mutation.run --only calculus.derive       # the mutants with this in their name
+    python -m tests.mutation.run --sample                     # the fixed sample of `sample.toml`, in seconds
 
-Every mutant runs in a fork of this process: first the tests that run the changed line, the quickest first, until one
-fails. What survives and is not listed with a reason in ``equivalent.toml`` makes the command fail.
+Every mutant runs in a fork of this process: first the tests that run the changed line and little else, until
+one fails. What survives and is not listed with a reason in ``equivalent.toml`` makes the command fail.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import pickle
 import signal
@@ -35,6 +37,10 @@ from tests.mutation.items import Item, Run, forget, items, observe  # noqa: E402
 from tests.mutation.mutants import TARGETS, Mutant, apply, mutants_of, statements  # noqa: E402
 
 EQUIVALENT = Path(__file__).with_name("equivalent.toml")
+#: Mutants of all kinds, each with a quick test that notices it.
+SAMPLE = Path(__file__).with_name("sample.toml")
+#: One killed mutant in so many goes into a new sample.
+SAMPLED = 8
 #: Seconds of tests that a mutant is given at most, by their time on the unchanged rules.
 BUDGET = 2.0
 #: Seconds after which a mutant counts as noticed: it does not end.
@@ -83,7 +89,7 @@ def baseline(found: Sequence[Item], jobs: int) -> list[Run]:
 
 
 def relevant(mutant: Mutant, found: Sequence[Item], runs: Sequence[Run], budget: float = BUDGET) -> list[Item]:
-    """The tests that run the changed line or are about its record: the quickest first, within a budget."""
+    """The tests that run the changed line or are about its record, within a budget of seconds."""
     node = statements(mutant.module)[mutant.statement]
     file, first, last = file_of(mutant.module), node.lineno, node.end_lineno or node.lineno
     tabled = mutant.record or not hasattr(node, "body")
@@ -92,14 +98,15 @@ def relevant(mutant: Mutant, found: Sequence[Item], runs: Sequence[Run], budget:
         if run.outcome != "passed":
             continue
         if (file, mutant.line) in run.lines or (mutant.record and item.mentions(mutant.record)):
-            near.append((run.seconds, item))
+            near.append((len(run.lines), run.seconds, item))
         elif tabled or any((file, line) in run.lines for line in range(first, last + 1)):
-            far.append((run.seconds, item))
+            far.append((len(run.lines), run.seconds, item))
     chosen, spent = [], 0.0
     for group in (near, far):
-        for seconds, item in sorted(group, key=lambda pair: pair[0]):
+        # what runs little else is the most likely to notice
+        for _, seconds, item in sorted(group, key=lambda row: row[:2]):
             if spent + seconds > budget:
-                break
+                continue
             spent += seconds
             chosen.append(item)
     return chosen
@@ -163,6 +170,36 @@ def run(chosen: Sequence[Mutant], found: Sequence[Item], runs: Sequence[Run], jo
     return sorted(result, key=lambda verdict: order[verdict.mutant.name])
 
 
+def run_sample() -> list[str]:
+    """The mutants of the sample that their tests do not notice; those that are no longer in the source are counted."""
+    rows = tomllib.loads(SAMPLE.read_text("utf-8"))["row"]
+    known = {mutant.name: mutant for module in TARGETS for mutant in mutants_of(module)}
+    found = {item.name: item for item in items()}
+    forget()
+    missed: list[str] = []
+    gone = 0
+    for row in rows:
+        mutant, item = known.get(row["mutant"]), found.get(row["test"])
+        if mutant is None or item is None:
+            gone += 1
+        elif not try_mutant(mutant, [item]):
+            missed.append(row["mutant"])
+    print(f"{len(rows)} mutants, {gone} of them no longer in the source: {len(missed)} survived")
+    if gone * 4 > len(rows):
+        missed.append("the sample is out of date: write it anew with --write-sample")
+    return missed
+
+
+def write_sample(verdicts: Sequence[Verdict]) -> None:
+    """Keep some of the mutants that a test noticed, with that test."""
+    noticed = [verdict for verdict in verdicts if "::" in verdict.killer and "corpus" not in verdict.killer]
+    rows = [
+        f"[[row]]\nmutant = {json.dumps(verdict.mutant.name)}\ntest = {json.dumps(verdict.killer)}\n"
+        for verdict in noticed[::SAMPLED]
+    ]
+    SAMPLE.write_text("\n".join(rows), "utf-8")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -170,7 +207,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--every", type=int, default=1, help="take one mutant in so many")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--killers", action="store_true", help="say which test noticed each mutant")
+    parser.add_argument("--sample", action="store_true", help="try the fixed sample only")
+    parser.add_argument("--write-sample", action="store_true", help="make a new sample of what was noticed")
     given = parser.parse_args(arguments)
+    if given.sample:
+        missed = run_sample()
+        for name in missed:
+            print(f"survived: {name}")
+        return 1 if missed else 0
     started = time.perf_counter()
     chosen = [mutant for module in TARGETS for mutant in mutants_of(module) if given.only in mutant.name]
     chosen = chosen[:: given.every]
@@ -182,6 +226,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("fails without a mutant:", line)
     print(f"{len(found)} tests, {len(chosen)} mutants, {time.perf_counter() - started:.0f} s", flush=True)
     verdicts = run(chosen, found, runs, given.jobs)
+    if given.write_sample:
+        write_sample(verdicts)
     known = equivalents()
     counts: Counter[str] = Counter()
     for verdict in verdicts:

@@ -35,7 +35,8 @@ ENVIRONMENTS = LAYOUT_ENVIRONMENTS | MATRICES | {"cases"}
 
 def unknown_command(name: str, span: Span) -> ParseError:
     """A command that neither LaTeX nor the text defines."""
-    near = plain.closest(name, COMMANDS)
+    alike = [command for command in COMMANDS if command[0] == name[0]]
+    near = (plain.closest(name, alike) or plain.closest(name, COMMANDS)) if name.isalpha() else None
     if near is not None:
         hint = f"did you mean `\\{near}`?"
     elif name.isalpha():
@@ -189,6 +190,14 @@ def inner_objective(name: str, span: Span) -> Unsupported:
     )
 
 
+def over_an_index(name: str, span: Span) -> Unsupported:
+    return Unsupported(
+        f"`\\{name}` runs over an index.",
+        span=span,
+        hint=r"the largest entry of x is `\max(x)`, the smallest `\min(x)`",
+    )
+
+
 def inner_element(span: Span) -> ParseError:
     return ParseError(
         r"`\in` can only stand in a declaration or below a sum.",
@@ -232,6 +241,7 @@ def stray(text: str, span: Span) -> ParseError:
         "$": "the dollar signs do not pair",
         ".": "a full stop can only stand at the end",
         ";": "separate arguments by commas",
+        "&": "it can only stand in an environment such as `align` or `pmatrix`",
         "#": "a parameter can only stand in a macro",
         '"': "leave out the quotation marks",
     }

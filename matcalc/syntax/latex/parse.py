@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from ...errors import LimitError, MatcalcError, ParseError, Span, Unsupported, UsageError
-from ..ast import Assign, Ast, Call, Declare, IndexSum, Num, Output, Program, Request
+from ..ast import Assign, Ast, Call, Declare, IndexSum, Name, Num, Output, Program, Request
 from ..limits import MAX_LENGTH
 from ..rewrite import parts_of, rewritten
 from ..scan import no_function
@@ -76,7 +76,15 @@ def _program(text: str, is_function: Callable[[str], bool], declared: Collection
     minimised = any(token.kind == "OBJECTIVE" for token in found.tokens)
     if minimised:
         notes.append("the objective is read, not its minimum or maximum")
-    return _assembled(text, lines, notes)
+    program = _assembled(text, lines, notes)
+    for name in () if program.request is None else program.request.wrt:
+        if name.rpartition("_")[2] in ("i", "j", "k", "l") and name not in declared:
+            raise Unsupported(
+                "A derivative by one entry.",
+                span=program.request.span if program.request else None,
+                hint="differentiate by the whole array; its entries are those of the answer",
+            )
+    return program
 
 
 def _innermost(tokens: list[Any], stop: Any) -> str:
@@ -122,11 +130,37 @@ def _assembled(text: str, lines: list[Any], notes: list[str]) -> Program:
             request = Request(statement.wrt, statement.order, statement.claim, span=statement.span)
             statement = Output(statement.value, span=statement.value.span)
         statements.append(_settled(statement))
+    statements = _single_output(statements, notes)
     if request is not None and request.claim is not None:
         claim = _settled(Output(request.claim))
         assert isinstance(claim, Output)
         request = replace(request, claim=claim.value)
     return Program(tuple(statements), text, request, tuple(dict.fromkeys(notes)), span=Span(0, len(text)))
+
+
+def _single_output(statements: list[Ast], notes: list[str]) -> list[Ast]:
+    """The program with one output; names that are only mentioned, as among prose, are left out.
+
+    Raises ParseError where several formulas could be the output.
+    """
+    defined = {statement.target.id for statement in statements if isinstance(statement, Assign)}
+    formulas = [statement for statement in statements if not isinstance(statement, Declare)]
+    kept: list[Ast] = []
+    for statement in statements:
+        name = statement.value.id if isinstance(statement, Output) and isinstance(statement.value, Name) else ""
+        if name and len(formulas) > 1 and not (statement is formulas[-1] and name in defined):
+            notes.append(f"{name}, which stands alone, is not read")
+            formulas.remove(statement)
+            continue
+        kept.append(statement)
+    for statement in formulas[:-1]:
+        if isinstance(statement, Output):
+            raise ParseError(
+                "Several formulas stand here, and each could be the one that is meant.",
+                span=statement.span,
+                hint="give one of them, or write `name = …` in front of those that the last one uses",
+            )
+    return kept
 
 
 def _settled(statement: Ast) -> Ast:

@@ -51,6 +51,7 @@ _TRANSPOSES = frozenset({"T", "top", "intercal", "prime", "⊤", "⊺", "'", "�
 _CALLED = frozenset({"f", "g", "h", "phi", "psi"})
 _CONSTANTS = frozenset({"I", "ones", "zeros"})
 _INDEX_LETTERS = frozenset("hijklmnpqrstuv")
+_COUNTERS = frozenset("ijklmn")
 _SCRIPTS = frozenset({"^", "_", "'", "′"})
 _INVERSES = {"sin": "asin", "cos": "acos", "tan": "atan", "sinh": "asinh", "cosh": "acosh", "tanh": "atanh"}
 _PLACES = {"(": "OPEN", "{": "OPEN", "[": "BLOCK_OPEN", "<": "INNER_OPEN", "|": "BAR_OPEN", "||": "NORM_OPEN",
@@ -151,7 +152,7 @@ def _partners(symbols: list[Symbol]) -> dict[int, int]:
 
 
 def letter_of(command: str) -> str:
-    r"""The letter a command stands for, also ``\vx``, ``\mA``, ``\vtheta`` of a widely used macro file; else nothing."""
+    r"""The letter a command stands for, or nothing; ``\vx``, ``\mA``, ``\vtheta`` are those of a common macro file."""
     if command in LETTERS:
         return LETTERS[command]
     rest = command[1:]
@@ -183,6 +184,7 @@ class _Scanner:
         self.names: set[str] = set(known.names)
         self.faces: dict[str, dict[str, Symbol]] = {}
         self.sigmoid = False
+        self.head = -1  # how many brackets were open around a function without brackets
         self.closed = ""  # the role of the bracket closed last
         self.longer = sorted((n for n in (*known.declared, *known.names) if len(n) > 1), key=len, reverse=True)
 
@@ -336,6 +338,8 @@ class _Scanner:
     def emit(self, kind: str, start: int, end: int, value: str = "", text: str | None = None) -> None:
         self.out.append(Token(kind, self.text[start:end] if text is None else text, start, end, value))
         self.after = kind in _VALUE_ENDS
+        if kind in ("SIGN", "EQUALS", "COMPARE", "COMMA", "SEPARATOR"):
+            self.head = -1
 
     def mark(self, kind: str, symbol: Symbol, value: str = "") -> None:
         self.emit(kind, symbol.start, symbol.end, value)
@@ -560,6 +564,10 @@ class _Scanner:
         while position < end:
             symbol = self.symbols[position]
             if symbol.kind == "command" and symbol.text in ("begin", "end"):
+                start, stop, _ = self.argument(position + 1, end, symbol)
+                name = "".join(part.text for part in self.symbols[start:stop]).strip().rstrip("*")
+                if symbol.text == "begin" and name not in LAYOUT_ENVIRONMENTS:
+                    return symbol
                 position += 1
                 while position < end and self.symbols[position].kind != "close":
                     position += 1
@@ -697,6 +705,10 @@ class _Scanner:
             return
         if self.stack or not self.after:
             return
+        if not self.environments:
+            following = self.beyond(position + 1, step.end)
+            if following is None or (self.written(following) not in EQUALS and following.text not in ("+", "-", ":")):
+                raise hints.stray("&", Span(symbol.start, symbol.end))
         if self.holds("EQUALS") and self.ahead(position + 1, step.end) == "statement":
             following = self.beyond(position + 1, step.end)
             if following is not None and self.written(following) not in EQUALS:
@@ -751,6 +763,8 @@ class _Scanner:
         if self.top() == "shape" or (self.top() == "dims" and PRODUCTS[written] == "*" and written != "*"):
             self.mark("TIMES" if self.top() == "shape" else "COMMA", symbol)
             return
+        if self.head == len(self.stack):
+            self.note("a function without brackets takes the whole product that follows it")
         self.mark("PRODUCT", symbol, PRODUCTS[written])
 
     # --- brackets --------------------------------------------------------------------------------
@@ -780,9 +794,10 @@ class _Scanner:
             self.open("call", kind, symbol)
             return
         if self.after and self.out[-1].kind == "NAME" and kind in ("(", "[") and not self.spaced(symbol):
-            found = self.applied(kind, symbol, position, step)
-            if found:
+            if self.applied(kind, symbol, position, step):
                 return
+        elif self.after and self.out[-1].kind == "CLOSE" and self.closed == "call" and kind in ("(", "["):
+            self.note("a bracket behind a function with brackets is a factor of its value")
         self.juxtapose(symbol)
         self.mark(_PLACES[kind], symbol, kind)
         self.open(_ROLES[kind], kind, symbol)
@@ -936,6 +951,11 @@ class _Scanner:
             )
         found = self.gather(position, step.end)
         self.goto(found.end)
+        following = self.skip(found.end, step.end)
+        last = self.out[-1]
+        opens = following < step.end and self.symbols[following].text in ("(", "left")
+        if found.primes and opens and last.kind == "NAME" and not self.is_name(last.value):
+            raise hints.primed(Span(last.start, found.at.end))
         if self.out[-1].kind == "SPACE":
             self.space_scripts(found)
             return
@@ -1104,17 +1124,18 @@ class _Scanner:
     def space_scripts(self, found: Scripts) -> None:
         r"""The scripts of ``\mathbb{R}^{m \times n}``."""
         space = self.out[-1]
+        family = "S" if space.value == "symmetric" else "R"
+        kind = space.value
         if found.below is not None:
             sign = "".join(value for _, value in self.plain(*found.below))
             pair = {("R", "+"): "nonnegative", ("R", "++"): "positive", ("S", "+"): "psd", ("S", "++"): "spd"}
-            family = "S" if space.value else "R"
             if (family, sign) not in pair:
                 raise hints.stray(f"_{sign}", Span(space.start, space.end))
-            self.out[-1] = space._replace(value=pair[family, sign])
+            kind = pair[family, sign]
+        square = found.above is not None and family == "S"
+        self.out[-1] = space._replace(value=f"square {kind}" if square else kind)
         if found.above is None:
             return
-        if ("S" in space.text and space.value in ("symmetric", "spd", "psd")) or space.value in ("spd", "psd"):
-            self.out[-1] = self.out[-1]._replace(value=f"square {self.out[-1].value}")
         symbol = found.at
         text = [value for kind, value in self.plain(*found.above) if kind == "char"]
         if text == ["+"]:
@@ -1135,6 +1156,10 @@ class _Scanner:
                 self.mark("NAME", symbol, "inf")
             else:
                 self.name(LETTERS[text], symbol, step.font)
+        elif text == "rm" and position + 1 < step.end and self.symbols[position + 1].kind == "open":
+            start, stop, end = self.argument(position + 1, step.end, symbol)
+            self.goto(end)
+            self.words(self.word(start, stop), symbol, end, step)
         elif text in IGNORED:
             return
         elif text in FRACTIONS:
@@ -1284,6 +1309,8 @@ class _Scanner:
         if self.top() == "" and self.holds("ELEMENT") and self.out[-1].kind != "ELEMENT" and bare in PROPERTIES:
             self.mark("PROPERTY", symbol, bare)
             return
+        if lower in ("for", "where") and self.runs(position, step):
+            return
         said = symbol.text not in ("operatorname", "operatorname*", "mathrm", "mathop")
         if not self.stack and said and lower in PROSE_SEPARATORS and word != "":
             self.separate(symbol, "where" if lower in SECOND_FIRST else "")
@@ -1303,13 +1330,17 @@ class _Scanner:
         if " " in bare or not cleaned.replace("_", "").isalnum() or not cleaned[0].isalpha():
             if self.stack:
                 raise hints.prose(bare, Span(symbol.start, self.at(position - 1).end))
-            self.note(f"the words “{bare}” are not read")
-            if self.after:
+            end = position
+            if self.after and self.ahead(position, step.end) != "statement":
+                while end < step.end and self.symbols[end].kind != "row" and self.symbols[end].text != "end":
+                    end += 1
+            elif self.after:
                 self.separate(symbol)
+            self.note(f"the words “{bare}” {'and what follows them ' if end > position else ''}are not read")
+            self.goto(end)
             return
-        end = self.at(position - 1)
         self.juxtapose(symbol)
-        self.emit("NAME", symbol.start, end.end, spell(cleaned))
+        self.emit("NAME", symbol.start, self.at(position - 1).end, spell(cleaned))
 
     def function_of(self, word: str) -> str | None:
         """The function a word names, if it names one and no declared name is spelled like it."""
@@ -1351,6 +1382,10 @@ class _Scanner:
             written = "" if following is None else self.written(following)
         bracket = BRACKETS.get(written, ("", ""))
         called = bracket[0] in ("(", "[", "{") and bracket[1] == "l"
+        if name in OBJECTIVES and found.below is not None:
+            letters = {value for kind, value in self.plain(*found.below) if kind == "letter"}
+            if letters and letters <= _COUNTERS:
+                raise hints.over_an_index(symbol.text, Span(symbol.start, symbol.end))
         if name in OBJECTIVES and (found.below is not None or not called) and name not in ("max", "min", "argmax"):
             self.objective(symbol)
             return
@@ -1380,6 +1415,7 @@ class _Scanner:
                 return
         self.join()
         self.mark("HEAD", symbol, name)
+        self.head = len(self.stack)
 
     def decorated(self, name: str, found: Scripts, symbol: Symbol) -> str:
         r"""A function with a base or a power on it: ``\log_2``, ``\tanh^2``, ``\sin^{-1}``."""

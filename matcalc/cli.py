@@ -38,6 +38,7 @@ examples:
   matcalc diff "x^T A x" --wrt x --var "A: matrix(n, n) symmetric" --verify
   matcalc hessian "sum(log(1 + exp(X w)))" --wrt w --latex
   matcalc check "x^T A x" --wrt x --claim "2 A x"
+  matcalc explain "||A x - b||^2" --wrt x --style differential
   matcalc eval "x^T x" --set x=1,2,3
   matcalc rules log det
 """

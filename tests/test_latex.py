@@ -261,6 +261,10 @@ READINGS = [
     (r"\sum_{\substack{i=1 \\ i \ne k}}^{n} x_i", "sum_{i=1}^{n} where(i != k, x_i, 0)"),
     (r"y_i = \sum_{j \ne i} x_j", "y_i = sum_j where(j != i, x_j, 0)"),
     (r"\sum_{i \in S} x_i", "sum_i S[i] x_i"),
+    (r"\sum x_i^2 + \sum x", "sum_i x_i^2 + sum(x)"),
+    (r"\lambda_{\max}(A) + \lambda_{\max}", "eigmax(A) + lambda_max"),
+    (r"\mathbf{1}\{x > 0\} y", "(x > 0) y"),
+    (r"f(x) = \log x, \quad x > 0", "f(x) = log(x)"),
     # names
     (r"\hat{y}_i + \hat y + \bar{\mathbf x} + \tilde{W}_1", "y_hat_i + y_hat + x_bar + W_tilde_1"),
     (r"W^{(1)} a^{[2]} + w^* + x_{\mathrm{train}}", "W_1 a_2 + w_star + x_train"),

@@ -23,6 +23,7 @@ from ..ast import (
     Transpose,
     TypeExpr,
 )
+from ..rewrite import parts_of
 from ..table import Token
 
 
@@ -31,6 +32,9 @@ class ConditionalSum(IndexSum):
     r"""``\sum_{j \ne i}``: a sum whose index obeys a condition; which letters it binds depends on what is around it."""
 
     condition: Ast | None = None
+
+
+_COUNTERS = frozenset("ijkl")
 
 
 class Wanted(NamedTuple):
@@ -250,7 +254,32 @@ def power(parts: list[Any]) -> Ast:
 def apply(parts: list[Any]) -> Ast:
     """A function without brackets."""
     head, argument = parts
+    if head.text in (r"\sum", r"\prod"):
+        letters = sorted(_counters(argument))
+        if len(letters) > 1:
+            raise ParseError(
+                f"This sum has no index, and {' and '.join(letters)} could be meant.",
+                span=_of(head),
+                hint=rf"write `{head.text}_{{{letters[0]}}}`",
+            )
+        if letters:
+            return IndexSum(head.value, tuple(letters), None, None, argument, span=_span(head, argument))
     return _applied(head, (argument,), (), _span(head, argument))
+
+
+def _counters(value: Ast) -> set[str]:
+    """The letters that count something in an expression: ``i`` of ``x_i``, if no sum inside binds it."""
+    found: set[str] = set()
+    stack: list[tuple[Ast, frozenset[str]]] = [(value, frozenset())]
+    while stack:
+        node, bound = stack.pop()
+        below = [node.id.rpartition("_")[2]] if isinstance(node, Name) and "_" in node.id else []
+        if isinstance(node, Index):
+            below += [item.id for item in node.items if isinstance(item, Name)]
+        found |= {letter for text in below if set(text) <= _COUNTERS for letter in text} - bound
+        inside = bound | frozenset(node.indices) if isinstance(node, IndexSum) else bound
+        stack.extend((part, inside) for part in parts_of(node))
+    return found
 
 
 def _applied(head: Token, args: tuple[Ast, ...], kwargs: tuple[tuple[str, Ast], ...], span: Span) -> Ast:

@@ -51,6 +51,7 @@ _TRANSPOSES = frozenset({"T", "top", "intercal", "prime", "⊤", "⊺", "'", "�
 _CALLED = frozenset({"f", "g", "h", "phi", "psi"})
 _CONSTANTS = frozenset({"I", "ones", "zeros"})
 _INDEX_LETTERS = frozenset("hijklmnpqrstuv")
+_EXTREMES = {"lambda_max": "eigmax", "lambda_min": "eigmin", "sigma_max": "spectral"}
 _COUNTERS = frozenset("ijklmn")
 _SCRIPTS = frozenset({"^", "_", "'", "′"})
 _INVERSES = {"sin": "asin", "cos": "acos", "tan": "atan", "sinh": "asinh", "cosh": "acosh", "tanh": "atanh"}
@@ -296,6 +297,11 @@ class _Scanner:
                 return place + 1
             place = self.partner[place] + 1 if symbol.kind == "open" else place + 1
         raise hints.unclosed("[", "]", Span(self.symbols[position].start, self.symbols[position].end))
+
+    def last(self, extent: tuple[int, int]) -> Symbol:
+        """The last symbol of an argument, its closing brace if it has one."""
+        behind = self.symbols[extent[1]] if extent[1] < len(self.symbols) else None
+        return behind if behind is not None and behind.kind == "close" else self.symbols[extent[1] - 1]
 
     def word(self, start: int, end: int) -> str:
         r"""The text of ``\text{…}``."""
@@ -643,6 +649,8 @@ class _Scanner:
             return
         if self.runs(position + 1, step):
             return
+        if ahead == "value" and self.holds("EQUALS") and self.domain(position + 1, step):
+            return
         if ahead == "statement" and (self.holds("EQUALS") or self.holds("ELEMENT")):
             self.separate(symbol)
             return
@@ -664,6 +672,18 @@ class _Scanner:
                   f"{found[0][1]} runs over all entries")  # fmt: skip
         self.goto(end)
         return True
+
+    def domain(self, position: int, step: Range) -> bool:
+        r"""``x > 0`` behind a formula: where it holds, which is a matter of declarations."""
+        end, compares = position, False
+        while end < step.end and self.symbols[end].kind != "row" and self.symbols[end].text != "end":
+            compares = compares or self.written(self.symbols[end]) in COMPARISONS
+            end += 1
+        if compares:
+            shown = self.text[self.at(position).start : self.at(end - 1).end].strip()
+            self.note(f"{shown} is not read; declare x positive or nonnegative where that matters")
+            self.goto(end)
+        return compares
 
     def semicolon(self, symbol: Symbol) -> None:
         if self.top() in ("block", "matrix"):
@@ -793,7 +813,7 @@ class _Scanner:
             self.mark("CALL_OPEN", symbol)
             self.open("call", kind, symbol)
             return
-        if self.after and self.out[-1].kind == "NAME" and kind in ("(", "[") and not self.spaced(symbol):
+        if self.after and self.out[-1].kind == "NAME" and kind in ("(", "[", "{") and not self.spaced(symbol):
             if self.applied(kind, symbol, position, step):
                 return
         elif self.after and self.out[-1].kind == "CLOSE" and self.closed == "call" and kind in ("(", "["):
@@ -818,6 +838,8 @@ class _Scanner:
                 self.out.pop()
                 self.after = True
             return False
+        if kind == "{":
+            return False
         content = self.inside(position, step.end)
         if kind == "[":
             index = content and all(what in ("number", "letter") or value in (",", ":") for what, value in content)
@@ -830,6 +852,8 @@ class _Scanner:
         if name.value == "sigma" and not self.is_name("sigma") and "sigma" not in self.functions:
             self.out[-1] = name._replace(kind="FUNCTION", value="sigmoid")
             self.sigmoid = True
+        elif name.value in _EXTREMES and not self.is_name(name.value):
+            self.out[-1] = name._replace(kind="FUNCTION", value=_EXTREMES[name.value])
         elif name.value in self.functions:
             pass
         elif self.is_name(name.value) or name.value in _CONSTANTS or not (base in _CALLED or self.is_argument(content)):
@@ -1014,7 +1038,11 @@ class _Scanner:
         first = self.skip(start, stop)
         if first < stop and self.written(self.symbols[first]) in (r"\odot", r"\circ"):
             kind, start = ".^", first + 1
-        return False, [self.emits("CARET", symbol, kind), self.range((start, stop)), self.closes(self.at(stop - 1))]
+        return False, [
+            self.emits("CARET", symbol, kind),
+            self.range((start, stop)),
+            self.closes(self.last((start, stop))),
+        ]
 
     def is_transpose(self, found: list[tuple[str, str]]) -> bool:
         """Whether a superscript is a transpose, perhaps with a minus."""
@@ -1051,6 +1079,9 @@ class _Scanner:
             if value == "*":
                 self.label("star")
                 return []
+        if is_name and len(found) == 1 and found[0] in (("command", "max"), ("command", "min")) and not labelled:
+            self.label(values[0])
+            return []
         if is_name and len(found) == 1 and found[0][0] == "word":
             word = found[0][1].replace(" ", "_").replace("-", "_")
             if word.replace("_", "").isalnum():
@@ -1069,7 +1100,7 @@ class _Scanner:
             raise hints.crowded_subscript(values, Span(symbol.start, self.at(extent[1] - 1).end))
         opening = "INDEX_OPEN" if labelled else "SUB_OPEN"
         self_role = Symbol("char", "_", symbol.start, symbol.end)
-        return [self.emits(opening, self_role), self.range(extent), self.closes(self.at(extent[1] - 1))]
+        return [self.emits(opening, self_role), self.range(extent), self.closes(self.last(extent))]
 
     def whole_axes(self, found: list[tuple[str, str]], symbol: Symbol) -> list[Range | Callable[[], None]]:
         r"""``X_{i\cdot}``, ``X_{:,j}``: a row or a column."""
@@ -1500,7 +1531,7 @@ class _Scanner:
 
     def braced(self, extent: tuple[int, int], symbol: Symbol, font: str = "") -> list[Range | Callable[[], None]]:
         """The steps of an argument between brackets."""
-        closing = self.at(extent[1] - 1) if extent[1] > extent[0] else symbol
+        closing = self.last(extent) if extent[1] > extent[0] else symbol
         return [self.emits("OPEN", symbol), self.range(extent, font), self.closes(closing)]
 
     def fraction(self, position: int, step: Range) -> None:

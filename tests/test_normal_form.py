@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -22,8 +23,9 @@ from node_eval import evaluate
 from matcalc.calculus.simplify import simplify
 from matcalc.elaborate import elaborate
 from matcalc.errors import DomainError
-from matcalc.expr.build import add, product
+from matcalc.expr.build import add, number, ones, power, product, scale
 from matcalc.expr.nodes import Call, Factor, Map, Node, Product, Sum, Term, postorder
+from matcalc.ops.apply import map_
 from matcalc.ops.registry import OPERATIONS
 from matcalc.syntax.parse import parse
 
@@ -357,6 +359,8 @@ RULES = [
     ("tanh(-x ones(n)^T)", "-tanh(x) ones(n)^T"),
     ("exp(3 ones(n))", "exp(3) ones(n)"),
     ("max(x ones(n)^T, 1)", "max(x, 1) ones(n)^T"),
+    ("max(-2 x ones(n)^T, 1)", "max(-2 x, 1) ones(n)^T"),
+    ("softmax(-2 ones(m) x^T)", "ones(m) softmax(-2 x)^T"),
     ("softmax(ones(m) x^T)", "ones(m) softmax(x)^T"),
     # structure
     ("D .* I(n)", "diag(diag(D))"),
@@ -367,6 +371,13 @@ RULES = [
 def test_a_rule(left: str, right: str) -> None:
     (given,), (wanted,) = simplify(fresh(meaning(left))), simplify(fresh(meaning(right)))
     assert given == wanted
+
+
+@pytest.mark.parametrize("exponent", [3, -2, Fraction(1, 2)])
+def test_a_power_with_a_number_is_an_exponent(exponent: int | Fraction) -> None:
+    z = rule_nodes.Z
+    for given in (number(exponent), scale(exponent, ones(z.shape))):
+        assert simplify(map_("pow", z, given)) == (power(z, exponent),)
 
 
 # --- bytes ---------------------------------------------------------------------------------------

@@ -12,10 +12,13 @@ import scipy.linalg
 import scipy.special
 from fact_samples import holds
 from node_eval import apply_template, evaluate
+from oracle import evaluate as interpret
+from oracle import read
 
 from matcalc.calculus.derive import derivative
+from matcalc.calculus.simplify import simplify
 from matcalc.errors import MatcalcError, NotDifferentiable, ShapeError, UnknownName, Unsupported, UsageError
-from matcalc.expr.build import add, einsum, number, ones, scale
+from matcalc.expr.build import add, delta, einsum, number, ones, product, scale
 from matcalc.expr.dims import Dim
 from matcalc.expr.nodes import Call, Map, Node, Variable, postorder
 from matcalc.expr.typed import SCALAR, Type
@@ -289,6 +292,9 @@ KINKS = [
     ("max(x, 2 x)", lambda x: map_("maximum", x, scale(2, x)), 0.0, 1.5),
     ("leaky_relu(x)", lambda x: map_("leaky_relu", x, number(Dim.of(1).terms[0][1] / 100)), 0.0, 0.01),
     ("huber(x, 1)", lambda x: map_("huber", x, number(1)), 1.0, 1.0),
+    ("min(x, 2 x)", lambda x: map_("minimum", x, scale(2, x)), 0.0, 1.5),
+    ("elu(x, 1/2)", lambda x: map_("elu", x, number(Dim.of(1).terms[0][1] / 2)), 0.0, 0.5),
+    ("selu(x)", lambda x: map_("selu", x), 0.0, 1.0507009873554804934193349852946),
 ]
 
 
@@ -303,6 +309,97 @@ def test_where_takes_no_derivative_of_its_condition() -> None:
     node = map_("where", map_("gt", x, number(0)), map_("exp", x), scale(3, x))
     value = evaluate(derivative(einsum("i->", node), x), {"x": np.array([-1.0, 0.5])})
     np.testing.assert_allclose(value, [3.0, np.exp(0.5)])
+
+
+@pytest.mark.parametrize("name", ["lt", "le", "gt", "ge", "eq", "ne"])
+def test_where_passes_a_change_to_the_branch_that_is_taken(name: str) -> None:
+    """At every place exactly one branch has the slope 1, also where the compared numbers are equal."""
+    x, y, a, b = (Variable(letter, (N,)) for letter in "xyab")
+    chosen = einsum("i->", map_("where", map_(name, x, y), a, b))
+    values = {"x": np.array([1.0, 2.0, 3.0]), "y": np.full(3, 2.0), "a": np.ones(3), "b": np.zeros(3)}
+    compare = {"lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal}
+    compare |= {"eq": np.equal, "ne": np.not_equal}
+    taken = compare[name](values["x"], values["y"])
+    np.testing.assert_array_equal(evaluate(derivative(chosen, a), values), taken)
+    np.testing.assert_array_equal(evaluate(derivative(chosen, b), values), ~taken)
+
+
+#: What amsmath has, where it is not ``\\operatorname`` and the name itself.
+HEADS = {
+    **{name: f"\\{name}" for name in ["exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "max", "min", "det"]},
+    "asin": r"\arcsin",
+    "acos": r"\arccos",
+    "atan": r"\arctan",
+    "log2": r"\log_2",
+    "log10": r"\log_{10}",
+    "asinh": r"\operatorname{arsinh}",
+    "acosh": r"\operatorname{arcosh}",
+    "atanh": r"\operatorname{artanh}",
+    "sigmoid": r"\sigma",
+    "lgamma": r"\log\Gamma",
+    "digamma": r"\psi",
+    "trigamma": r"\psi_1",
+    "normpdf": r"\varphi",
+    "normcdf": r"\Phi",
+    "logdet": r"\log\det",
+    "sign": r"\operatorname{sign}",
+    "pi": r"\pi",
+    "inf": r"\infty",
+    "levi_civita": r"\varepsilon",
+    "sqrt": r"\sqrt",
+}
+
+
+@each([record for record in RECORDS if record.name in HEADS])
+def test_the_usual_heads_in_latex(record: Operation) -> None:
+    assert record.latex == HEADS[record.name]
+
+
+@each([record for record in MAPS if record.arity == 1 and record.domain and "not" not in record.domain])
+def test_a_domain_is_where_the_value_is_real(record: Operation) -> None:
+    """On points that are not on the boundary."""
+    places = np.array([-2.7, -1.3, -0.6, -0.2, 0.3, 0.7, 1.2, 2.9])
+    inside = oracle_of(record.domain, places)
+    with np.errstate(all="ignore"):
+        value = run(Map(record.name, (Variable("x0", (N,)),), ((0,),), (N,)), [places])
+    assert np.all(np.isfinite(value[inside]))
+    assert not np.any(np.isfinite(value[~inside]))
+
+
+def oracle_of(condition: str, places: Any) -> Any:
+    """Where a condition such as ``|{0}| <= 1`` holds."""
+    program = read(condition.format("u"))
+    return np.array([bool(interpret(program, {"u": np.asarray(place)}, {}) > 0) for place in places])
+
+
+@pytest.mark.parametrize(("name", "slope"), [("expm_frechet", "expm"), ("logm_frechet", "inv")])
+def test_a_frechet_derivative_along_what_commutes(name: str, slope: str) -> None:
+    """Higham, Functions of Matrices (2008), theorem 3.8: it is ``f'(A) E``."""
+    X, c = Variable("X", (N, N), {"spd"}), Variable("c", ())
+    values = {"X": S33, "c": np.asarray(3.0)}
+    for direction in (X, scale(2, X), delta(N), product([(c, 1, ()), (X, 1, (0, 1))], (0, 1))):
+        node = call(name, X, direction)
+        (short,) = simplify(node)
+        assert {part.op for part in postorder(short) if isinstance(part, Call)} <= {slope}
+        np.testing.assert_allclose(
+            evaluate(short, values, {"n": 3}), evaluate(node, values, {"n": 3}), rtol=1e-9, atol=1e-10
+        )
+
+
+def test_a_sylvester_equation_of_what_commutes() -> None:
+    """``S Z + Z S = E`` has the solution ``S^-1 E / 2``."""
+    X, c = Variable("X", (N, N), {"spd"}), Variable("c", ())
+    values = {"X": S33, "c": np.asarray(3.0)}
+    for right in (X, scale(-3, X), delta(N), product([(c, 1, ()), (X, 1, (0, 1))], (0, 1))):
+        node = call("sylvester", X, X, right)
+        (short,) = simplify(node)
+        assert "sylvester" not in {part.op for part in postorder(short) if isinstance(part, Call)}
+        np.testing.assert_allclose(
+            evaluate(short, values, {"n": 3}),
+            scipy.linalg.solve_sylvester(S33, S33, evaluate(right, values, {"n": 3})),
+            rtol=1e-10,
+            atol=1e-12,
+        )
 
 
 def test_the_order_of_a_polygamma_function_is_a_number() -> None:

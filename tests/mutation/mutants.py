@@ -38,8 +38,10 @@ NEIGHBOURS = {
 }  # fmt: skip
 #: Functions whose first two operands are not interchangeable.
 ORDERED = frozenset(
-    {"matmul", "chain", "subtract", "divide", "ratio", "entry", "call", "calls", "map_", "where", "einsum", "times"}
+    {"matmul", "chain", "subtract", "divide", "ratio", "entry", "call", "calls", "map_", "where", "einsum"}
 )
+#: Functions of two operands that may be exchanged, so that an exchange is no mutant.
+COMMUTATIVE = frozenset({"maximum", "minimum", "hypot", "eq", "ne"})
 #: Functions of one operand that a mutant leaves out.
 WRAPPERS = frozenset({"transpose", "swap_axes", "symmetric_part", "magnitude"})
 #: Fields of a record that say nothing about values.
@@ -168,7 +170,9 @@ def variants(node: ast.AST) -> list[tuple[ast.AST, str]]:
         found += _call_variants(node)
     elif isinstance(node, ast.Tuple | ast.List) and isinstance(node.ctx, ast.Load):
         if len(node.elts) == 2 and all(isinstance(part, ast.Constant | ast.Name | ast.Subscript) for part in node.elts):
-            put(type(node)(node.elts[::-1], node.ctx), "swapped operands")
+            words = all(isinstance(part, ast.Constant) and isinstance(part.value, str) for part in node.elts)
+            if not words and ast.dump(node.elts[0]) != ast.dump(node.elts[1]):
+                put(type(node)(node.elts[::-1], node.ctx), "swapped operands")
         elif len(node.elts) >= 2 and _is_listing(node):
             for position, part in enumerate(node.elts):
                 what = f"dropped `{_short(part)}` from"
@@ -185,6 +189,10 @@ def variants(node: ast.AST) -> list[tuple[ast.AST, str]]:
 def _is_listing(node: ast.Tuple | ast.List) -> bool:
     """Whether the parts are terms, factors or rules, not one factor with its exponent and labels."""
     whole = (ast.Tuple, ast.Call, ast.Lambda, ast.Starred)
+    # that every record is there is no rule, and seen at once
+    names = {part.func.id for part in node.elts if isinstance(part, ast.Call) and isinstance(part.func, ast.Name)}
+    if "Operation" in names or all(isinstance(part, ast.Starred) for part in node.elts):
+        return False
     return isinstance(node, ast.List) or all(isinstance(part, (*whole, ast.Name)) for part in node.elts)
 
 
@@ -205,7 +213,8 @@ def _call_variants(node: ast.Call) -> list[tuple[ast.AST, str]]:
     if name == "permute" and len(node.args) == 2:
         found.append((node.args[0], f"dropped permutation of `{_short(node)}`"))
     skip = 1 if name in ("entry", "call", "calls", "map_", "einsum") else 0
-    if name in ORDERED and len(node.args) >= skip + 2 and not any(isinstance(a, ast.Starred) for a in node.args):
+    starred = any(isinstance(argument, ast.Starred) for argument in node.args)
+    if name in ORDERED and len(node.args) >= skip + 2 and not starred and not _may_be_exchanged(node, skip):
         swapped = list(node.args)
         swapped[skip], swapped[skip + 1] = swapped[skip + 1], swapped[skip]
         new = ast.Call(node.func, swapped, node.keywords)
@@ -215,6 +224,31 @@ def _call_variants(node: ast.Call) -> list[tuple[ast.AST, str]]:
             new = ast.Call(node.func, [*node.args[:position], *node.args[position + 1 :]], node.keywords)
             found.append((new, f"dropped `{_short(node.args[position])}` from `{_short(node)}`"))
     return found
+
+
+def _may_be_exchanged(node: ast.Call, skip: int) -> bool:
+    """Whether the first two operands of a call are interchangeable, or the same."""
+    head = node.args[0].value if skip and isinstance(node.args[0], ast.Constant) else ""
+    first, second = node.args[skip], node.args[skip + 1]
+    if head in COMMUTATIVE or ast.dump(first) == ast.dump(second):
+        return True
+    if not isinstance(head, str) or "->" not in head:
+        return False
+    left, _, right = head.partition("->")
+    one, other, *rest = left.split(",")
+    return _renamed(",".join([one, other, *rest]) + "->" + right) == _renamed(
+        ",".join([other, one, *rest]) + "->" + right
+    )
+
+
+def _renamed(spec: str) -> str:
+    """A label string with its letters in order of appearance, those of the result first."""
+    order: dict[str, str] = {}
+    left, _, right = spec.partition("->")
+    for letter in right + left:
+        if letter.isalpha():
+            order.setdefault(letter, chr(ord("A") + len(order)))
+    return "".join(order.get(letter, letter) for letter in spec)
 
 
 def text_variants(text: str) -> Iterator[tuple[str, str]]:
@@ -232,7 +266,7 @@ def text_variants(text: str) -> Iterator[tuple[str, str]]:
         if re.search(r"[a-z]{2}$", right):
             yield left + "->" + right[:-2] + right[:-3:-1], "transposed"
         return
-    if "{0}" in text and "{1}" in text:
+    if "{0}" in text and "{1}" in text and not any(f".{name}(" in text for name in COMMUTATIVE):
         yield text.replace("{0}", "{?}").replace("{1}", "{0}").replace("{?}", "{1}"), "swapped operands"
     if "{0}" in text:
         for found in re.finditer(r"(?<=[ .])(\w+)(?=\()", text):
@@ -314,6 +348,9 @@ def _rebuild_records(module: ModuleType, number: int, changed: ast.stmt | None) 
     for place, statement in enumerate(statements(module.__name__)):
         if isinstance(statement, ast.Assign | ast.AnnAssign) and _holds_records(module, statement):
             _execute(module, changed if place == number and changed is not None else statement, scratch)
+            names = [record.name for record in scratch[owner_of(statement)]]
+            if len(set(names)) < len(names):
+                raise AssertionError("two operations have one name")
             for record in scratch[owner_of(statement)]:
                 live = OPERATIONS[record.name]
                 for part in dataclasses.fields(Operation):

@@ -43,6 +43,14 @@ SAMPLE = Path(__file__).with_name("sample.toml")
 SAMPLED = 8
 #: Seconds of tests that a mutant is given at most, by their time on the unchanged rules.
 BUDGET = 2.0
+#: The same for a change of a table, which no line tells apart.
+TABLE_BUDGET = 8.0
+#: Where the rules of a module are tried one by one.
+HOME = {
+    "matcalc.calculus.simplify": "test_normal_form::test_a_rule",
+    "matcalc.calculus.derive": "test_calculus::",
+    "matcalc.lower.stable": "test_stability::",
+}
 #: Seconds after which a mutant counts as noticed: it does not end.
 PATIENCE = 30
 
@@ -88,26 +96,30 @@ def baseline(found: Sequence[Item], jobs: int) -> list[Run]:
     return [result[place] for place in range(len(found))]
 
 
-def relevant(mutant: Mutant, found: Sequence[Item], runs: Sequence[Run], budget: float = BUDGET) -> list[Item]:
+def relevant(mutant: Mutant, found: Sequence[Item], runs: Sequence[Run]) -> list[Item]:
     """The tests that run the changed line or are about its record, within a budget of seconds."""
     node = statements(mutant.module)[mutant.statement]
     file, first, last = file_of(mutant.module), node.lineno, node.end_lineno or node.lineno
-    tabled = mutant.record or not hasattr(node, "body")
-    near, far = [], []
+    table = not hasattr(node, "body")
+    home = HOME.get(mutant.module, "test_operations::")
+    ranked: list[tuple[int, int, float, Item]] = []
     for item, run in zip(found, runs, strict=True):
         if run.outcome != "passed":
             continue
         if (file, mutant.line) in run.lines or (mutant.record and item.mentions(mutant.record)):
-            near.append((len(run.lines), run.seconds, item))
-        elif tabled or any((file, line) in run.lines for line in range(first, last + 1)):
-            far.append((len(run.lines), run.seconds, item))
-    chosen, spent = [], 0.0
-    for group in (near, far):
+            rank = 0 if item.name.startswith(home) else 1
+        elif table:
+            rank = 1 if item.name.startswith(home) else 2
+        elif any((file, line) in run.lines for line in range(first, last + 1)):
+            rank = 2
+        else:
+            continue
         # what runs little else is the most likely to notice
-        for _, seconds, item in sorted(group, key=lambda row: row[:2]):
-            if spent + seconds > budget:
-                continue
-            spent += seconds
+        ranked.append((rank, len(run.lines), run.seconds, item))
+    chosen, left = [], TABLE_BUDGET if table else BUDGET
+    for _, _, seconds, item in sorted(ranked, key=lambda row: row[:3]):
+        if seconds <= left:
+            left -= seconds
             chosen.append(item)
     return chosen
 

@@ -129,6 +129,7 @@ class _Scanner(Symbols):
         self.calls = False  # the bracket that comes next holds arguments
         self.statement = 0  # where the statement begins in out
         self.statements = 1
+        self.kinds: set[str] = set()  # of the tokens of the statement
         self.notes: dict[str, None] = {}
         self.functions: set[str] = set(known.functions)
         self.names: set[str] = set(known.names)
@@ -191,6 +192,7 @@ class _Scanner(Symbols):
     def emit(self, kind: str, start: int, end: int, value: str = "", text: str | None = None) -> None:
         self.out.append(Token(kind, self.text[start:end] if text is None else text, start, end, value))
         self.after = kind in _VALUE_ENDS
+        self.kinds.add(kind)
         if kind in ("SIGN", "EQUALS", "COMPARE", "COMMA", "SEPARATOR"):
             self.head = -1
 
@@ -400,10 +402,11 @@ class _Scanner(Symbols):
         self.statements += 1
         self.mark("SEPARATOR", symbol, value)
         self.statement = len(self.out)
+        self.kinds.clear()
 
     def holds(self, kind: str) -> bool:
         """Whether the statement has a token of a kind."""
-        return any(token.kind == kind for token in self.out[self.statement :])
+        return kind in self.kinds
 
     def comma(self, symbol: Symbol, position: int, step: Range) -> None:
         if self.stack:

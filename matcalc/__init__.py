@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .expression import Expr, parse, symbols
     from .functions import Function
     from .jupyter import load_ipython_extension
+    from .limits import Limits, limited
     from .rulebook import rules
     from .verify import CheckReport
 
@@ -43,6 +44,7 @@ __all__ = [
     "Expr",
     "Function",
     "LimitError",
+    "Limits",
     "MatcalcError",
     "NotDifferentiable",
     "ParseError",
@@ -59,6 +61,7 @@ __all__ = [
     "hvp",
     "jacobian",
     "jvp",
+    "limited",
     "load_ipython_extension",
     "parse",
     "rules",
@@ -87,6 +90,8 @@ _HOME = {
     "symbols": ".expression",
     "value_and_grad": ".api",
     "vjp": ".api",
+    "Limits": ".limits",
+    "limited": ".limits",
     "DomainError": ".errors",
     "LimitError": ".errors",
     "MatcalcError": ".errors",

@@ -7,9 +7,10 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from .derivation import Derivative, canonical, choose_variable, find_variable
-from .errors import UnknownName, UsageError
+from .errors import UnknownName, UsageError, require_one_of, shown
 from .expression import Expr, as_expr, parse, symbols
 from .layout import LAYOUTS
+from .limits import Limits, bounded, chosen
 from .remarks import flat_parts
 
 if TYPE_CHECKING:
@@ -44,6 +45,9 @@ def derive(
     layout: str = "gradient",
     syntax: str = "auto",
     structure: str | None = None,
+    *,
+    timeout: float | None = None,
+    limits: Limits | None = None,
 ) -> Derivative:
     r"""Differentiate an expression.
 
@@ -66,18 +70,36 @@ def derive(
     syntax: ``text``, ``latex``, or ``auto`` for what the text looks like.
     structure: for a variable declared ``symmetric``, ``diagonal`` …: ``respect`` for the gradient within that space
         (the default), ``free`` for independent entries, ``vech`` for the derivative by the distinct entries.
+    timeout: seconds for the derivative, and again for its formula; by default no end.
+    limits: what the call may use, by default the defaults of `Limits`.
 
     Raises
     ------
+    LimitError: a limit was reached; it is named.
     ParseError: the text does not follow the grammar.
     ShapeError: shapes do not fit.
     NotDifferentiable: an operation on the way has no derivative; it is named.
     """
-    if layout not in LAYOUTS:
-        raise UsageError(f"there is no layout {layout!r}", hint=f"the layouts are {', '.join(LAYOUTS)}")
-    if isinstance(order, bool) or order not in (None, 1, 2):
-        raise UsageError(f"the order of a derivative is 1 or 2, not {order}")
-    expr = as_expr(text, vars, syntax)
+    require_one_of(layout, LAYOUTS, "layout")
+    if order is not None and (type(order) is not int or order not in (1, 2)):
+        raise UsageError(
+            f"the order of a derivative is 1 or 2, not {shown(order)}",
+            hint="differentiate the derivative again for a higher order: d.expr.diff(…)",
+        )
+    allowed = _allowed(text, limits, timeout)
+    with bounded(allowed):
+        return _derived(as_expr(text, vars, syntax, allowed), wrt, order, layout, structure)
+
+
+def _allowed(text: Text, limits: Limits | None, timeout: float | None) -> Limits:
+    """The limits of a call; those of an expression go on unless others are named."""
+    return chosen(text.limits if limits is None and isinstance(text, Expr) else limits, timeout)
+
+
+def _derived(
+    expr: Expr, wrt: str | tuple[str, ...] | None, order: int | None, layout: str, structure: str | None
+) -> Derivative:
+    """The derivative of an expression by the variables that are meant."""
     notes: tuple[str, ...] = ()
     wrt, order = _requested(expr, wrt, order)
     if wrt is None:
@@ -88,7 +110,10 @@ def derive(
     else:
         names = _names(wrt)
         if len(names) not in (1, 2) or (order == 2 and len(names) != 2):
-            raise UsageError(f"a derivative is taken by one or two variables, not {len(names)}")
+            raise UsageError(
+                f"a derivative is taken by one or two variables, not {len(names)}",
+                hint='wrt="x", or wrt=("x", "y") for a mixed second derivative',
+            )
     return Derivative(expr, names, layout, (*notes, *flat_parts(expr, names, len(names))), structure)
 
 
@@ -162,9 +187,19 @@ def _requested(
 
 
 def _function(
-    kind: Kind, text: Text, wrt: str | tuple[str, ...] | None, given: Vars, structure: str | None = None
+    kind: Kind,
+    text: Text,
+    wrt: str | tuple[str, ...] | None,
+    given: Vars,
+    structure: str | None,
+    limits: Limits,
 ) -> Function:
-    expr = as_expr(text, given)
+    """The compiled function of a request, made within the limits."""
+    with bounded(limits):
+        return _made(kind, as_expr(text, given, limits=limits), wrt, structure)
+
+
+def _made(kind: Kind, expr: Expr, wrt: str | tuple[str, ...] | None, structure: str | None) -> Function:
     if expr.request is not None:
         second = kind in ("hessian", "hvp")
         found, _ = _requested(expr, wrt, 2 if second and expr.request.order == 2 else 1)
@@ -180,7 +215,7 @@ def _function(
     else:
         names = _names(wrt)
         if not names or len(set(names)) != len(names):
-            raise UsageError("each variable is named once")
+            raise UsageError("each variable is named once", hint=f"wrt={tuple(dict.fromkeys(names)) or ('x',)}")
     for name in names:
         _require(expr, name)
     from .functions import Function, Request  # needs NumPy, which a formula does not
@@ -192,10 +227,8 @@ def _function(
 
 def _names(wrt: Iterable[str]) -> tuple[str, ...]:
     """Several variables by canonical name."""
-    if not isinstance(wrt, Iterable):
-        raise UsageError(
-            f"a variable is named by text, not by {type(wrt).__name__}", hint='wrt="x", or ("x", "y") for two'
-        )
+    if not isinstance(wrt, tuple | list):
+        raise UsageError(f"a variable is named by text, not by {shown(wrt)}", hint='wrt="x", or ("x", "y") for two')
     return tuple(canonical(name) for name in wrt)
 
 
@@ -214,6 +247,9 @@ def grad(
     wrt: str | tuple[str, ...] | None = None,
     vars: Vars = None,  # noqa: A002
     structure: str | None = None,
+    *,
+    timeout: float | None = None,
+    limits: Limits | None = None,
 ) -> Function:
     """The gradient of a scalar as a NumPy function.
 
@@ -229,14 +265,14 @@ def grad(
     text: a program with a scalar output, or an `Expr`.
     wrt: a name, or a tuple of names for a tuple of gradients.
     vars: declared types by name, or declarations as text; the rest is inferred.
-    structure: as for `derive`.
+    structure, timeout, limits: as for `derive`.
 
     Raises
     ------
     ShapeError: the output is not a scalar.
     UnknownName: no variable of that name.
     """
-    return _function("grad", text, wrt, vars, structure)
+    return _function("grad", text, wrt, vars, structure, _allowed(text, limits, timeout))
 
 
 def value_and_grad(
@@ -244,6 +280,9 @@ def value_and_grad(
     wrt: str | tuple[str, ...] | None = None,
     vars: Vars = None,  # noqa: A002
     structure: str | None = None,
+    *,
+    timeout: float | None = None,
+    limits: Limits | None = None,
 ) -> Function:
     """A scalar and its gradient, computed together.
 
@@ -254,7 +293,7 @@ def value_and_grad(
 
     Parameters and errors are those of `grad`.
     """
-    return _function("value_and_grad", text, wrt, vars, structure)
+    return _function("value_and_grad", text, wrt, vars, structure, _allowed(text, limits, timeout))
 
 
 def jacobian(
@@ -262,6 +301,9 @@ def jacobian(
     wrt: str | tuple[str, ...] | None = None,
     vars: Vars = None,  # noqa: A002
     structure: str | None = None,
+    *,
+    timeout: float | None = None,
+    limits: Limits | None = None,
 ) -> Function:
     """The derivative of an output of any shape, of shape output + variable, as a NumPy function.
 
@@ -274,9 +316,9 @@ def jacobian(
     text: a program, or an `Expr`.
     wrt: a name, or a tuple of names for a tuple of derivatives.
     vars: declared types by name, or declarations as text; the rest is inferred.
-    structure: as for `derive`.
+    structure, timeout, limits: as for `derive`.
     """
-    return _function("jacobian", text, wrt, vars, structure)
+    return _function("jacobian", text, wrt, vars, structure, _allowed(text, limits, timeout))
 
 
 def hessian(
@@ -284,6 +326,9 @@ def hessian(
     wrt: str | tuple[str, ...] | None = None,
     vars: Vars = None,  # noqa: A002
     structure: str | None = None,
+    *,
+    timeout: float | None = None,
+    limits: Limits | None = None,
 ) -> Function:
     """The Hessian of a scalar as a NumPy function; a tuple of tuples of blocks for a tuple of names.
 
@@ -293,10 +338,17 @@ def hessian(
 
     Parameters and errors are those of `grad`.
     """
-    return _function("hessian", text, wrt, vars, structure)
+    return _function("hessian", text, wrt, vars, structure, _allowed(text, limits, timeout))
 
 
-def hvp(text: Text, wrt: str | tuple[str, ...] | None = None, vars: Vars = None) -> Function:  # noqa: A002
+def hvp(
+    text: Text,
+    wrt: str | tuple[str, ...] | None = None,
+    vars: Vars = None,  # noqa: A002
+    *,
+    timeout: float | None = None,
+    limits: Limits | None = None,
+) -> Function:
     """The product of the Hessian of a scalar with a vector, without forming the Hessian.
 
     >>> import matcalc as mc
@@ -307,10 +359,17 @@ def hvp(text: Text, wrt: str | tuple[str, ...] | None = None, vars: Vars = None)
     The direction is the first argument, or ``v``; for a tuple of names it is a tuple.
     Parameters and errors are those of `grad`.
     """
-    return _function("hvp", text, wrt, vars)
+    return _function("hvp", text, wrt, vars, None, _allowed(text, limits, timeout))
 
 
-def vjp(text: Text, wrt: str | tuple[str, ...] | None = None, vars: Vars = None) -> Function:  # noqa: A002
+def vjp(
+    text: Text,
+    wrt: str | tuple[str, ...] | None = None,
+    vars: Vars = None,  # noqa: A002
+    *,
+    timeout: float | None = None,
+    limits: Limits | None = None,
+) -> Function:
     """The product of an array of the output's shape with the Jacobian, without forming the Jacobian.
 
     >>> import matcalc as mc
@@ -319,10 +378,17 @@ def vjp(text: Text, wrt: str | tuple[str, ...] | None = None, vars: Vars = None)
 
     The array is the first argument, or ``v``. Parameters are those of `jacobian`.
     """
-    return _function("vjp", text, wrt, vars)
+    return _function("vjp", text, wrt, vars, None, _allowed(text, limits, timeout))
 
 
-def jvp(text: Text, wrt: str | tuple[str, ...] | None = None, vars: Vars = None) -> Function:  # noqa: A002
+def jvp(
+    text: Text,
+    wrt: str | tuple[str, ...] | None = None,
+    vars: Vars = None,  # noqa: A002
+    *,
+    timeout: float | None = None,
+    limits: Limits | None = None,
+) -> Function:
     """The derivative in a direction: the Jacobian times an array of the variable's shape.
 
     >>> import matcalc as mc
@@ -332,4 +398,4 @@ def jvp(text: Text, wrt: str | tuple[str, ...] | None = None, vars: Vars = None)
     The direction is the first argument, or ``v``; for a tuple of names it is a tuple.
     Parameters are those of `jacobian`.
     """
-    return _function("jvp", text, wrt, vars)
+    return _function("jvp", text, wrt, vars, None, _allowed(text, limits, timeout))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 from difflib import get_close_matches
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from .calculus.formula import differentiate, formula
@@ -12,21 +11,24 @@ from .calculus.present import present, sums_of
 from .calculus.simplify import simplify
 from .collection import paused_collection
 from .conditions import conditions
-from .errors import MatcalcError, Unsupported, UsageError
+from .elaborate.program import RESERVED
+from .errors import MatcalcError, Unsupported, UsageError, shown
 from .expr.build import zeros
 from .expr.dims import shape_text
 from .expr.nodes import Node, Variable
 from .expression import Expr, shape_names
 from .forms.catalogue import FORMS, Form, Subject, form, forms, matrix, shortest
 from .layout import STACKED, Arranged, arrange, stacks
+from .limits import bounded, bounded_property, check_order, check_printed
 from .notation.latex import to_latex
 from .notation.matrices import to_program
 from .notation.text import to_text
 from .notation.unicode import to_unicode
+from .ops.registry import OPERATIONS
 from .structure import SPACES as SPACES
 from .structure import SYMMETRIC, chosen, notes_of, properties_of, restored, structured, subject, within
 from .syntax.ast import Assign, Ast, Output, Program, Transpose
-from .syntax.greek import spell
+from .syntax.scan import canonical_name
 
 if TYPE_CHECKING:
     from .explanation.explain import Step
@@ -50,7 +52,9 @@ def choose_variable(expr: Expr) -> tuple[str, str]:
         if len(candidates) == 1:
             return candidates[0], f"no variable was named: differentiated by {candidates[0]}"
     if not names:
-        raise UsageError("the expression has no variable to differentiate by", source=expr.text)
+        raise UsageError(
+            "the expression has no variable to differentiate by", source=expr.text, hint="every name in it is a number"
+        )
     raise UsageError(
         f"name the variable to differentiate by: {', '.join(names)} are possible",
         source=expr.text,
@@ -59,9 +63,16 @@ def choose_variable(expr: Expr) -> tuple[str, str]:
 
 
 def canonical(name: object) -> str:
+    """The one spelling of the name of a variable.
+
+    Raises
+    ------
+    UsageError: something that is not text.
+    ParseError: text that is not a name.
+    """
     if not isinstance(name, str) or not name.strip():
-        raise UsageError("a variable is named by text", hint='wrt="x"')
-    return spell(name.strip())
+        raise UsageError(f"a variable is named by text, not by {shown(name)}", hint='wrt="x"')
+    return canonical_name(name)
 
 
 def find_variable(expr: Expr, name: str) -> tuple[Variable, str]:
@@ -79,6 +90,11 @@ def find_variable(expr: Expr, name: str) -> tuple[Variable, str]:
             source=expr.text,
             hint=f"differentiate by one of {', '.join(expr.order)}",
         )
+    sizes = {size for known in expr.meaning.symbols.values() for dim in known.type.shape for size in dim.names}
+    if name in sizes or name in OPERATIONS or name in RESERVED:
+        what = "a size, a whole number" if name in sizes else "a constant or a function of the language"
+        hint = f"differentiate by one of {', '.join(expr.order)}" if expr.order else "name a variable"
+        raise UsageError(f"{name} is {what}, not a variable", hint=hint)
     nearest = get_close_matches(name, expr.order, 1, 0.5) or [
         known for known in expr.order if known.casefold() == name.casefold()
     ]
@@ -117,28 +133,32 @@ class Derivative:
         self.layout = layout
         self.structure = chosen(expr, wrt, structure)
         self._asked = structure
+        self.limits = expr.limits
+        with Attached(expr), bounded(self.limits):
+            self._differentiate(expr, wrt, notes, structure)
+
+    def _differentiate(self, expr: Expr, wrt: tuple[str, ...], notes: tuple[str, ...], structure: str | None) -> None:
         warnings: list[str] = []
-        with_text = Attached(expr)
-        with with_text:
-            self._written = subject(expr, wrt, structure)
-            raw = self._written.simplified
-            wanted = []
-            for name in wrt:
-                variable, warning = find_variable(self._written, name)
-                wanted.append(variable)
-                if warning and warning not in warnings:
-                    warnings.append(warning)
-            if warnings:
-                raw = zeros(raw.shape + tuple(dim for variable in wanted for dim in variable.shape))
-            else:
-                with paused_collection():
-                    raw = differentiate(raw, wanted)
-            self._slope = raw
-            if self._is_moved:
-                raw = simplify(self._in_space(raw))[0]
-            halves = structure == "vech"
-            self.orders = (expr.node.order, *(1 if halves else variable.order for variable in wanted))
-            arranged = self._arranged(raw)
+        self._written = subject(expr, wrt, structure)
+        raw = self._written.simplified
+        wanted = []
+        for name in wrt:
+            variable, warning = find_variable(self._written, name)
+            wanted.append(variable)
+            if warning and warning not in warnings:
+                warnings.append(warning)
+        check_order(raw.order + sum(variable.order for variable in wanted), "The derivative")
+        if warnings:
+            raw = zeros(raw.shape + tuple(dim for variable in wanted for dim in variable.shape))
+        else:
+            with paused_collection():
+                raw = differentiate(raw, wanted)
+        self._slope = raw
+        if self._is_moved:
+            raw = simplify(self._in_space(raw))[0]
+        halves = structure == "vech"
+        self.orders = (expr.node.order, *(1 if halves else variable.order for variable in wanted))
+        arranged = self._arranged(raw)
         self.raw = raw
         self.node = simplify(arranged.node)[0] if arranged.node is not raw else raw
         self._row = arranged.row
@@ -162,7 +182,7 @@ class Derivative:
 
     # --- formulas --------------------------------------------------------------------------------
 
-    @cached_property
+    @bounded_property
     def _readable(self) -> Node:
         """The derivative of shape output + variables, in the form in which it is printed."""
         if self.warnings:
@@ -175,7 +195,7 @@ class Derivative:
             placed = self._in_space(readable)
             return placed if self._written is self.function else present(simplify(placed)[0])
 
-    @cached_property
+    @bounded_property
     def ast(self) -> Ast:
         """The formula as syntax."""
         if self.layout in STACKED:
@@ -187,21 +207,21 @@ class Derivative:
         tree = to_program(readable, self.function.order, definitions=self.function.definitions)
         return _transposed(tree) if self._row else tree
 
-    @cached_property
+    @bounded_property
     def formula(self) -> str:
         """The formula as text, valid input again."""
         with paused_collection():
-            return to_text(self.ast, separator="; ")
+            return check_printed(to_text(self.ast, separator="; "))
 
-    @cached_property
+    @bounded_property
     def latex(self) -> str:
         """The formula as LaTeX."""
-        return to_latex(self.ast)
+        return check_printed(to_latex(self.ast))
 
-    @cached_property
+    @bounded_property
     def unicode(self) -> str:
         """The formula with Greek letters and mathematical signs."""
-        return to_unicode(self.ast, separator="; ")
+        return check_printed(to_unicode(self.ast, separator="; "))
 
     def in_layout(self, layout: str) -> Derivative:
         """The same derivative in another layout.
@@ -241,16 +261,16 @@ class Derivative:
         UsageError: there is no form of this name.
         Unsupported: this derivative has no such form; the reason is named.
         """
-        with paused_collection():
+        with bounded(self.limits), paused_collection():
             return form(self._subject, name)
 
-    @cached_property
+    @bounded_property
     def forms(self) -> dict[str, Form]:
         """Every form that this derivative has, by name."""
         with paused_collection():
             return forms(self._subject, FORMS)
 
-    @cached_property
+    @bounded_property
     def shortest(self) -> Form | None:
         """The form that is displayed where the array has three or more axes, in the layout gradient."""
         if self.layout != "gradient" or self.node.order < 3:
@@ -333,12 +353,12 @@ class Derivative:
         """The names whose type was inferred."""
         return self.function.inferred
 
-    @cached_property
+    @bounded_property
     def conditions(self) -> tuple[str, ...]:
         """What must hold for the function and its derivative to be defined."""
         return conditions(self.function, [self.node])
 
-    @cached_property
+    @bounded_property
     def expr(self) -> Expr:
         """The derivative as an expression, to go on with."""
         return Expr.of_node(self.node, self.function)
@@ -354,7 +374,7 @@ class Derivative:
         """The derivative as a NumPy function of the variables."""
         return self._function
 
-    @cached_property
+    @bounded_property
     def _function(self) -> Function:
         from .functions import Function, Request  # needs NumPy, which a formula does not
 
@@ -379,7 +399,7 @@ class Derivative:
 
         return check(self, seed)
 
-    @cached_property
+    @bounded_property
     def steps(self) -> tuple[Step, ...]:
         """How the derivative comes about, line by line, in the style ``chain``; see `matcalc.explain`.
 

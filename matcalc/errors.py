@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 
@@ -103,6 +105,38 @@ class UsageError(MatcalcError):
     exit_status = 2
 
 
+def shown(value: object) -> str:
+    """A value as it is quoted in a message: short, and the same in every process.
+
+    >>> shown("x"), shown(1.5), shown(object())
+    ("'x'", '1.5', 'object')
+    """
+    return f"{value!r:.40}" if isinstance(value, str | int | float | None) else type(value).__name__
+
+
+def require_one_of(value: object, allowed: Iterable[str], what: str) -> None:
+    """Fail unless a word is one of those allowed; the nearest one is proposed.
+
+    >>> require_one_of("gradent", ["gradient", "vec"], "layout")
+    Traceback (most recent call last):
+    matcalc.errors.UsageError: there is no layout 'gradent'
+    hint: did you mean gradient? the layouts are gradient, vec
+
+    Raises
+    ------
+    UsageError: another word, or something that is not text.
+    """
+    words = list(allowed)
+    if isinstance(value, str) and value in words:
+        return
+    plural = what[:-2] + "es" if what.endswith("ax") else f"{what}s"
+    listed = f"the {plural} are {', '.join(words)}"
+    near = get_close_matches(value.strip().lower(), words, 1, 0.6) if isinstance(value, str) else []
+    raise UsageError(
+        f"there is no {what} {shown(value)}", hint=f"did you mean {near[0]}? {listed}" if near else listed
+    )
+
+
 class UnknownName(MatcalcError):
     """A name or function that is not known here."""
 
@@ -139,7 +173,13 @@ class Unsupported(MatcalcError):
 
 
 class LimitError(MatcalcError):
-    """A named limit on the size of the input was reached."""
+    """A named limit on the size of the input, the work or the time was reached.
+
+    Attributes
+    ----------
+    limit: the name of the limit, a field of `matcalc.Limits`.
+    """
 
     code = "limit"
+    limit = ""
     exit_status = 2

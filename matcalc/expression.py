@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from fractions import Fraction
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from .calculus.present import present
 from .calculus.simplify import simplify
 from .collection import paused_collection
 from .elaborate import Elaborated, elaborate, type_text
-from .errors import LimitError, MatcalcError, ShapeError, UsageError
+from .errors import MatcalcError, ShapeError, UsageError, require_one_of, shown
 from .expr.build import variables
 from .expr.dims import Shape
 from .expr.nodes import Node, Variable
 from .expr.typed import Type
+from .limits import Limits, bounded, bounded_property, check_printed, chosen, current, exceeded
 from .notation.latex import to_latex
 from .notation.matrices import to_program
 from .notation.text import to_text
@@ -49,10 +49,6 @@ if TYPE_CHECKING:
 Operand = "Expr | int | float | Fraction"
 Declarations = Mapping[str, str]
 
-MAX_OPERATIONS = 100_000
-"""Operations of one expression built by operators."""
-
-
 NUMBERS_WITH_A_NAME = frozenset({"pi", "inf", "e"})
 
 
@@ -75,8 +71,9 @@ def read(text: str, syntax: str = "auto", declared: Collection[str] = ()) -> Pro
     UsageError: there is no such syntax.
     ParseError: the text does not follow the grammar.
     """
-    if syntax not in SYNTAXES:
-        raise UsageError(f"there is no syntax {syntax!r}", hint=f"the notations are {', '.join(SYNTAXES)}")
+    require_one_of(syntax, SYNTAXES, "syntax")
+    if not isinstance(text, str):
+        raise UsageError(f"an expression is text or an Expr, not {shown(text)}", hint='write "x^T A x"')
     if syntax == "latex" or (syntax == "auto" and is_latex(text)):
         from .syntax.latex.parse import parse as parse_latex  # plain text is read without the tables of LaTeX
 
@@ -108,15 +105,21 @@ def declarations(given: Mapping[str, str] | str | None) -> dict[str, str]:
             for declared in statement.names:
                 found[declared.id] = to_text(statement.type)
         return found
+    example = 'write {"A": "matrix(m, n)", "x": "vector(n)"}'
+    if not isinstance(given, Mapping):
+        raise UsageError(f"declarations are a mapping or text, not {shown(given)}", hint=example)
     made: dict[str, str] = {}
     unchecked: Mapping[Any, Any] = given
     for name, kind in unchecked.items():
-        if not isinstance(name, str) or not isinstance(kind, str):
+        if not isinstance(name, str):
+            raise UsageError(f"a name must be text, not {shown(name)}", hint=example)
+        if not isinstance(kind, str):
+            raise UsageError(f"the type of {name} must be text, not {shown(kind)}", hint=example)
+        spelled = spell(name)
+        if made.setdefault(spelled, kind) != kind:
             raise UsageError(
-                f"the type of {name} must be text, not {type(kind).__name__}",
-                hint='write {"A": "matrix(m, n)", "x": "vector(n)"}',
+                f"{spelled} is declared twice, as two spellings of one name", hint="leave out one of the declarations"
             )
-        made[spell(name)] = kind
     return made
 
 
@@ -136,6 +139,7 @@ class Expr:
     vars: declared types by name; names that are missing are inferred.
     shape: the shape of the output, where the text alone leaves it open (``2 I``).
     syntax: ``text``, ``latex``, or ``auto`` for what the text looks like.
+    limits: what reading, differentiating and printing may use; by default what is in force.
 
     Raises
     ------
@@ -148,8 +152,11 @@ class Expr:
         vars: Mapping[str, str] | str | None = None,  # noqa: A002
         shape: Shape | None = None,
         syntax: str = "auto",
+        limits: Limits | None = None,
     ) -> None:
-        self._given = declarations(vars)
+        self.limits = current() if limits is None else limits
+        with bounded(self.limits):
+            self._given = declarations(vars)
         self._syntax = syntax
         self._expected = shape
         self._is_built = False
@@ -160,6 +167,7 @@ class Expr:
     @classmethod
     def _built(cls, program: Program, declared: Declarations, size: int) -> Expr:
         self = cls.__new__(cls)
+        self.limits = current()
         self._given = dict(declared)
         self._expected = None
         self._syntax = "text"
@@ -173,14 +181,21 @@ class Expr:
         """The expression of a node over the variables of another expression."""
         formula = to_program(present(node), like.order)
         program = formula if isinstance(formula, Program) else Program((Output(formula),))
-        return cls(to_text(program), like.vars, node.shape, "text")
+        return cls(to_text(program), like.vars, node.shape, "text", like.limits)
+
+    def _within(self, limits: Limits) -> Expr:
+        """The same expression, what is asked of it held to other limits."""
+        made = Expr.__new__(Expr)
+        made.__dict__.update(self.__dict__)
+        made.limits = limits
+        return made
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Expr, (self.text, self._given, self._expected, self._syntax)
+        return Expr, (self.text, self._given, self._expected, self._syntax, self.limits)
 
     # --- meaning ---------------------------------------------------------------------------------
 
-    @cached_property
+    @bounded_property
     def text(self) -> str:
         """The program as text."""
         return to_text(self.program)
@@ -190,7 +205,7 @@ class Expr:
         """The types of all names: built expressions have them, of read ones some are inferred."""
         return self._given if self._is_built else self.vars
 
-    @cached_property
+    @bounded_property
     def program(self) -> Program:
         """The syntax tree."""
         return self._without_bars(only_by_type=True)
@@ -213,13 +228,13 @@ class Expr:
         assert isinstance(program, Program)
         return program
 
-    @cached_property
+    @bounded_property
     def _written(self) -> Program:
         """The syntax tree as it was read."""
         built: Program | None = self.__dict__.get("program")
         return built if built is not None else read(self.text, self._syntax, self._given)
 
-    @cached_property
+    @bounded_property
     def _meaning(self) -> Elaborated:
         try:
             with paused_collection():
@@ -245,18 +260,18 @@ class Expr:
         """The root of the expression in the index normal form."""
         return self._meaning.node
 
-    @cached_property
+    @bounded_property
     def simplified(self) -> Node:
         """The root after simplification."""
         with paused_collection():
             return simplify(self.node)[0]
 
-    @cached_property
+    @bounded_property
     def definitions(self) -> dict[str, Node]:
         """The intermediates that the program names, in normal form."""
         return {name: simplify(node)[0] for name, node in self._meaning.definitions.items()}
 
-    @cached_property
+    @bounded_property
     def occurring(self) -> dict[str, Variable]:
         """The variables that occur in the root, by name."""
         return {variable.name: variable for variable in variables(self.node)}
@@ -266,7 +281,7 @@ class Expr:
         """What elaboration found: symbols, sizes, notes."""
         return self._meaning
 
-    @cached_property
+    @bounded_property
     def type(self) -> Type:
         """Kind and shape."""
         return self._meaning.type
@@ -276,12 +291,12 @@ class Expr:
         """The shape; sizes without a number are text."""
         return shape_names(self.type.shape)
 
-    @cached_property
+    @bounded_property
     def order(self) -> tuple[str, ...]:
         """The names of the variables, in order of first appearance."""
         return tuple(self._meaning.symbols)
 
-    @cached_property
+    @bounded_property
     def vars(self) -> dict[str, str]:
         """The type of every variable, declared or inferred."""
         return {name: type_text(symbol.type, symbol.properties) for name, symbol in self._meaning.symbols.items()}
@@ -298,20 +313,20 @@ class Expr:
 
     # --- printing --------------------------------------------------------------------------------
 
-    @cached_property
+    @bounded_property
     def formula(self) -> str:
         """The expression on one line of text; valid input again."""
-        return to_text(self.program, separator="; ")
+        return check_printed(to_text(self.program, separator="; "))
 
-    @cached_property
+    @bounded_property
     def latex(self) -> str:
         """The expression as LaTeX."""
-        return to_latex(self._without_bars(only_by_type=False))
+        return check_printed(to_latex(self._without_bars(only_by_type=False)))
 
-    @cached_property
+    @bounded_property
     def unicode(self) -> str:
         """The expression with Greek letters and mathematical signs."""
-        return to_unicode(self.program, separator="; ")
+        return check_printed(to_unicode(self.program, separator="; "))
 
     def __str__(self) -> str:
         return self.formula
@@ -390,9 +405,11 @@ class Expr:
         """
         expressions = [operand for operand in operands if isinstance(operand, Expr)]
         size = 1 + sum(expression._size for expression in expressions)
-        if size > MAX_OPERATIONS:
-            raise LimitError(
-                f"the expression has more than {MAX_OPERATIONS} operations",
+        allowed = current().operations
+        if size > allowed:
+            raise exceeded(
+                "operations",
+                f"the expression has more than {allowed} operations",
                 hint='name what is used several times: mc.parse("s = …; s .* s")',
             )
         declared: dict[str, str] = {}
@@ -500,11 +517,16 @@ class Expr:
         ------
         UnknownName: there is no such function.
         """
+        if not isinstance(function, str):
+            raise UsageError(f"a function is named by text, not {shown(function)}", hint='x.apply("exp")')
         operands: list[Expr | Ast] = [self]
         for other in others:
             operand = as_operand(other)
             if operand is None:
-                raise UsageError(f"an operand of {function} is neither an expression nor a number")
+                raise UsageError(
+                    f"an operand of {function} is {shown(other)}, neither an expression nor a number",
+                    hint="pass an Expr, as mc.symbols makes them, or a number",
+                )
             operands.append(operand)
         keywords = tuple((name, number_ast(value)) for name, value in options.items())
         return self._combine(operands, lambda *asts: Call(function, asts, keywords))
@@ -567,11 +589,13 @@ def as_operand(value: object) -> Expr | Ast | None:
     if isinstance(value, bool) or not isinstance(value, int | float | Fraction):
         return None
     if isinstance(value, float) and value - value != 0:
-        raise UsageError(f"{value} cannot stand in an expression")
+        raise UsageError(f"{value} cannot stand in an expression", hint="use a finite number, or mc.parse(\"inf\")")
     return number_ast(value)
 
 
-def as_expr(text: str | Expr, given: Mapping[str, str] | str | None, syntax: str = "auto") -> Expr:
+def as_expr(
+    text: str | Expr, given: Mapping[str, str] | str | None, syntax: str = "auto", limits: Limits | None = None
+) -> Expr:
     """An expression from text, or the expression with further declarations.
 
     Raises
@@ -580,13 +604,22 @@ def as_expr(text: str | Expr, given: Mapping[str, str] | str | None, syntax: str
     """
     if isinstance(text, Expr):
         extra = declarations(given)
-        return text if not extra else Expr(text.text, {**text._given, **extra}, text._expected, text._syntax)
+        if not extra:
+            return text if limits is None or limits == text.limits else text._within(limits)
+        return Expr(text.text, {**text._given, **extra}, text._expected, text._syntax, limits or text.limits)
     if isinstance(text, str):
-        return Expr(text, given, syntax=syntax)
-    raise UsageError(f"an expression is text or an Expr, not {type(text).__name__}")
+        return Expr(text, given, syntax=syntax, limits=limits)
+    raise UsageError(f"an expression is text or an Expr, not {shown(text)}", hint='write "x^T A x"')
 
 
-def parse(text: str, vars: Mapping[str, str] | str | None = None, syntax: str = "auto") -> Expr:  # noqa: A002
+def parse(
+    text: str,
+    vars: Mapping[str, str] | str | None = None,  # noqa: A002
+    syntax: str = "auto",
+    *,
+    timeout: float | None = None,
+    limits: Limits | None = None,
+) -> Expr:
     r"""Read a program.
 
     >>> import matcalc as mc
@@ -600,14 +633,17 @@ def parse(text: str, vars: Mapping[str, str] | str | None = None, syntax: str = 
     text: the program, in plain text or in LaTeX.
     vars: declared types by name, or declarations as text; names that are missing are inferred.
     syntax: ``text``, ``latex``, or ``auto`` for what the text looks like.
+    timeout: seconds, by default no end.
+    limits: what the call may use, by default the defaults of `Limits`.
 
     Raises
     ------
     ParseError: the text does not follow the grammar.
     UnknownName: a function that does not exist.
     ShapeError: shapes that do not fit.
+    LimitError: a limit was reached; it is named.
     """
-    return Expr(text, vars, syntax=syntax)
+    return Expr(text, vars, syntax=syntax, limits=chosen(limits, timeout))
 
 
 def symbols(text: str) -> Any:
@@ -633,5 +669,5 @@ def symbols(text: str) -> Any:
     for expression in made:
         expression._meaning  # noqa: B018  a type that makes no sense is reported here
     if not made:
-        raise UsageError("no name is declared", source=text, hint='write "A: matrix(n, n), x: vector(n)"')
+        raise UsageError("no name is declared", hint='write "A: matrix(n, n), x: vector(n)"')
     return made[0] if len(made) == 1 else made

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from .calculus.derive import derivative, derivatives, pullback, pushforward
@@ -19,6 +18,7 @@ from .expr.build import add, product, variables
 from .expr.dims import Shape, shape_text
 from .expr.nodes import Node, Variable
 from .expression import Expr, shape_names
+from .limits import Limits, bounded, bounded_property, check_printed
 from .lower.function import Compiled, compile_function
 from .lower.stable import differentiable, named_as_written, recognised
 from .notation.latex import to_latex
@@ -86,7 +86,7 @@ class Function:
             chosen(request.function, names, request.structure)
         self.request = request
         self.function = request.function
-        with Attached(self.function), paused_collection():
+        with Attached(self.function), bounded(self.limits), paused_collection():
             self._plan = _plan(self.function, request)
         self._compiled: Compiled | None = None
 
@@ -98,6 +98,11 @@ class Function:
         return f"<{self.request.kind} of {self.function.formula!r} as a function of {arguments}>"
 
     # --- calling ---------------------------------------------------------------------------------
+
+    @property
+    def limits(self) -> Limits:
+        """What making the function and its formula may use."""
+        return self.function.limits
 
     @property
     def args(self) -> tuple[str, ...]:
@@ -156,14 +161,14 @@ class Function:
         """The compiled code; made on first use, and only once unless two threads race, which is harmless."""
         if self._compiled is None:
             arguments = [*self._plan.directions, *program_arguments(self.function, self._plan.outputs)]
-            with Attached(self.function):
+            with Attached(self.function), bounded(self.limits):
                 self._compiled = compile_function(self._plan.outputs, arguments)
         return self._compiled
 
     @property
     def source(self) -> str:
         """The NumPy source."""
-        return self.compiled.source
+        return check_printed(self.compiled.source)
 
     @property
     def _is_single(self) -> bool:
@@ -172,7 +177,7 @@ class Function:
 
     # --- facts -----------------------------------------------------------------------------------
 
-    @cached_property
+    @bounded_property
     def _asts(self) -> tuple[Ast, ...]:
         order = [*self.function.order, *(variable.name for variable in self._plan.directions)]
         names = self.function.definitions
@@ -192,6 +197,11 @@ class Function:
                 return tuple(place.readable(formula(value, pair), *pair) for pair in pairs)
         return tuple(present(node) for node in named_as_written(*self._plan.shown))
 
+    def _printed(self, printer: Callable[[Ast], str]) -> list[str]:
+        asts = self._asts
+        with bounded(self.limits):
+            return [check_printed(printer(ast)) for ast in asts]
+
     def _each(self, items: Sequence[Any]) -> Any:
         """One item, or a tuple of them when several derivatives are computed."""
         return items[0] if self._is_single else tuple(items)
@@ -199,17 +209,17 @@ class Function:
     @property
     def formula(self) -> Any:
         """The formula of what is computed (of the derivative, for ``value_and_grad``); a tuple for several names."""
-        return self._each([to_text(ast, separator="; ") for ast in self._asts])
+        return self._each(self._printed(lambda ast: to_text(ast, separator="; ")))
 
     @property
     def latex(self) -> Any:
         """The formula as LaTeX."""
-        return self._each([to_latex(ast) for ast in self._asts])
+        return self._each(self._printed(to_latex))
 
     @property
     def unicode(self) -> Any:
         """The formula with Greek letters and mathematical signs."""
-        return self._each([to_unicode(ast, separator="; ") for ast in self._asts])
+        return self._each(self._printed(lambda ast: to_unicode(ast, separator="; ")))
 
     @property
     def shape(self) -> Any:
@@ -224,7 +234,8 @@ class Function:
     @property
     def conditions(self) -> tuple[str, ...]:
         """What must hold for the function and its derivatives to be defined."""
-        return conditions(self.function, self._formulas())
+        with bounded(self.limits):
+            return conditions(self.function, self._formulas())
 
     @property
     def notes(self) -> tuple[str, ...]:

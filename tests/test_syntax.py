@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from matcalc.errors import MatcalcError, Span, UsageError
-from matcalc.syntax import ast, limits
+from matcalc.limits import Limits
+from matcalc.syntax import ast
 from matcalc.syntax.build import ACTIONS
 from matcalc.syntax.dump import dump
 from matcalc.syntax.grammar_file import grammar_directories, read_grammar
@@ -649,13 +650,13 @@ def test_a_sum_is_flat() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "x" * (limits.MAX_LENGTH + 1),
-        "(" * (limits.MAX_NESTING + 1) + "x" + ")" * (limits.MAX_NESTING + 1),
-        "x\n" * (limits.MAX_STATEMENTS + 2),
+        "x" * (Limits().length + 1),
+        "(" * (Limits().nesting + 1) + "x" + ")" * (Limits().nesting + 1),
+        "x\n" * (Limits().statements + 2),
         "1e5000",
         "1e-5000",
-        "1" * (limits.MAX_DIGITS + 1),
-        "x" + "²" * (limits.MAX_DIGITS + 1),
+        "1" * (Limits().digits + 1),
+        "x" + "²" * (Limits().digits + 1),
     ],
     ids=["length", "nesting", "statements", "exponent", "negative exponent", "digits", "raised digits"],
 )

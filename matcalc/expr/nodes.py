@@ -13,6 +13,7 @@ from fractions import Fraction
 from hashlib import blake2b
 from typing import Any, NamedTuple, TypeVar
 
+from ..limits import built, tick
 from .dims import Dim, Shape
 
 Exact = int | Fraction
@@ -40,6 +41,7 @@ class Term(NamedTuple):
 
 
 def _digest(*parts: str | bytes) -> bytes:
+    built()
     joined = b"\x00".join(part.encode() if isinstance(part, str) else part for part in parts)
     return blake2b(joined, digest_size=16).digest()
 
@@ -267,6 +269,7 @@ def derived(root: Node, key: str, rule: Callable[[Node], T]) -> T:
         if missing:
             stack.extend(missing)
             continue
+        tick()
         node.cache[key] = rule(node)
         stack.pop()
     value: T = root.cache[key]
@@ -291,3 +294,4 @@ def postorder(*roots: Node) -> Iterator[Node]:
             else:
                 stack.pop()
                 yield node
+    tick(len(seen))

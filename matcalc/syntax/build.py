@@ -8,7 +8,8 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from ..errors import LimitError, ParseError, Span
+from ..errors import ParseError, Span
+from ..limits import current, exceeded
 from . import hints
 from .ast import (
     Add,
@@ -31,7 +32,6 @@ from .ast import (
     Transpose,
     TypeExpr,
 )
-from .limits import MAX_DIGITS, MAX_EXPONENT
 from .scan import KINDS
 from .table import Token
 
@@ -97,18 +97,24 @@ def number(parts: list[Any]) -> Ast:
     """A number as an exact fraction; its size as written and its exponent are limited."""
     token: Token = parts[0]
     text, span = token.text, Span(token.start, token.end)
-    if len(text) > MAX_DIGITS:
-        raise LimitError(f"A number has more than {MAX_DIGITS} digits.", span=span, hint="use fewer digits")
+    _check_digits(text, span)
     mantissa, _, exponent = text.lower().partition("e")
-    if exponent and (len(exponent) > 6 or abs(int(exponent)) > MAX_EXPONENT):
-        raise LimitError(
-            f"The exponent of `{text}` is beyond {MAX_EXPONENT}.", span=span, hint="scale the quantities of the formula"
-        )
+    allowed = current().exponent
+    if exponent and (len(exponent) > 6 or abs(int(exponent)) > allowed):
+        message = f"The exponent of `{text}` is beyond {allowed}"
+        raise exceeded("exponent", message, span, "scale the quantities of the formula")
     whole, _, fraction = mantissa.partition(".")
     value = Fraction(int(whole + fraction or "0"), 10 ** len(fraction))
     if exponent:
         value *= Fraction(10) ** int(exponent)
     return Num(value, text, span=span)
+
+
+def _check_digits(text: str, span: Span) -> None:
+    """Refuse a number that is written with too many digits."""
+    allowed = current().digits
+    if len(text) > allowed:
+        raise exceeded("digits", f"A number has more than {allowed} digits", span, "use fewer digits")
 
 
 def string(parts: list[Any]) -> Ast:
@@ -175,8 +181,7 @@ def superscript(parts: list[Any]) -> Ast:
     span = Span(token.start, token.end)
     letters = text.lstrip("+-")
     if letters.isdigit() and len(text) - len(letters) <= 1:
-        if len(letters) > MAX_DIGITS:
-            raise LimitError(f"A number has more than {MAX_DIGITS} digits.", span=span, hint="use fewer digits")
+        _check_digits(letters, span)
         exponent: Ast = Num(Fraction(int(text)), text.lstrip("+"), span=span)
     elif len(letters) == 1 and text[:-1] in ("", "-"):
         exponent = Name(letters, span=span)

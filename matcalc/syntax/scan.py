@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
-from ..errors import LimitError, ParseError, Span
+from ..errors import ParseError, Span
+from ..limits import check_length, current, exceeded
 from . import hints
 from .greek import GREEK, LATIN, SUBSCRIPTS, SUPERSCRIPTS, spell
-from .limits import MAX_LENGTH, MAX_NESTING, MAX_STATEMENTS
 from .table import END, Token
 
 KINDS = ("matrix", "scalar", "tensor", "vector")
@@ -179,10 +179,7 @@ def scan(
     bar close whenever it can, whatever the blanks around it say; ``type_only`` reads a type, not a program.
     Raises ParseError, LimitError.
     """
-    if len(text) > MAX_LENGTH:
-        raise LimitError(
-            f"The text has {len(text)} characters, the limit is {MAX_LENGTH}.", hint="split it into several programs"
-        )
+    check_length(text)
     _check_visible(text)
     return _Scanner(text, _split(text), is_function, close_first, type_only).scan()
 
@@ -322,11 +319,13 @@ class _Scanner:
         return self.after and self.out[-1].end == piece.start
 
     def push(self, role: str, piece: Token, head: SumHead | None = None) -> None:
-        if len(self.stack) >= MAX_NESTING:
-            raise LimitError(
-                f"More than {MAX_NESTING} brackets are open at once.",
-                span=Span(piece.start, piece.end),
-                hint="name parts of the formula on lines of their own",
+        allowed = current().nesting
+        if len(self.stack) >= allowed:
+            raise exceeded(
+                "nesting",
+                f"More than {allowed} brackets are open at once",
+                Span(piece.start, piece.end),
+                "name parts of the formula on lines of their own",
             )
         self.stack.append(Opened(role, piece.text, piece.start, piece.end, head))
 
@@ -374,11 +373,13 @@ class _Scanner:
         if not self.out or self.out[-1].kind == "SEPARATOR":
             return
         self.statements += 1
-        if self.statements > MAX_STATEMENTS + 1:
-            raise LimitError(
-                f"The program has more than {MAX_STATEMENTS} statements.",
-                span=Span(piece.start, piece.end),
-                hint="split it into several programs",
+        allowed = current().statements
+        if self.statements > allowed:
+            raise exceeded(
+                "statements",
+                f"The program has more than {allowed} statements",
+                Span(piece.start, piece.end),
+                "split it into several programs",
             )
         self.emit("SEPARATOR", piece)
         self.in_type = False

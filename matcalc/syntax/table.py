@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
+from ..limits import tick
 from .grammar_file import read_data, read_grammar
 
 END = "$END"
@@ -155,6 +156,7 @@ def run(table: Table, start: str, tokens: Iterable[Token], actions: Mapping[str,
     values: list[Any] = []
     previous: Token | None = None
     for token in tokens:
+        tick()
         kind = token.kind
         while True:
             row = rows[states[-1]]

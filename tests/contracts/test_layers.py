@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[2] / "matcalc"
 
 LAYERS = (
-    ("errors", "collection"),
+    ("errors", "collection", "limits"),
     ("syntax",),
     ("expr",),
     ("ops",),

@@ -7,9 +7,9 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
-from ...errors import LimitError, MatcalcError, ParseError, Span, Unsupported, UsageError
+from ...errors import MatcalcError, ParseError, Span, Unsupported, UsageError
+from ...limits import check_length
 from ..ast import Assign, Ast, Call, Declare, IndexSum, Name, Num, Output, Program, Request
-from ..limits import MAX_LENGTH
 from ..rewrite import parts_of, rewritten
 from ..scan import no_function
 from ..table import TABLES, UnexpectedTokenError, load_table, run
@@ -49,10 +49,7 @@ def parse(text: str, *, is_function: Callable[[str], bool] = no_function, declar
 
 
 def _program(text: str, is_function: Callable[[str], bool], declared: Collection[str]) -> Program:
-    if len(text) > MAX_LENGTH:
-        raise LimitError(
-            f"The text has {len(text)} characters, the limit is {MAX_LENGTH}.", hint="split it into several programs"
-        )
+    check_length(text)
     chosen, prose = formulas(split(text))
     symbols = expand(chosen)
     known = Known(is_function, frozenset(declared))

@@ -9,10 +9,10 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import NamedTuple, NoReturn
 
-from ...errors import LimitError, ParseError, Span, Unsupported
+from ...errors import ParseError, Span, Unsupported
+from ...limits import current, exceeded
 from .. import hints as plain_hints
 from ..greek import spell
-from ..limits import MAX_NESTING, MAX_STATEMENTS
 from ..scan import NORM_KINDS, PROPERTIES
 from ..table import END, Token
 from . import hints
@@ -211,11 +211,13 @@ class _Scanner(Symbols):
         return self.stack[-1].role if self.stack else ""
 
     def open(self, role: str, text: str, symbol: Symbol) -> None:
-        if len(self.stack) >= MAX_NESTING:
-            raise LimitError(
-                f"More than {MAX_NESTING} brackets are open at once.",
-                span=Span(symbol.start, symbol.end),
-                hint="name parts of the formula on lines of their own",
+        allowed = current().nesting
+        if len(self.stack) >= allowed:
+            raise exceeded(
+                "nesting",
+                f"More than {allowed} brackets are open at once",
+                Span(symbol.start, symbol.end),
+                "name parts of the formula on lines of their own",
             )
         self.stack.append(Opened(role, text, symbol.start, symbol.end))
 
@@ -395,10 +397,10 @@ class _Scanner(Symbols):
         """The end of a statement."""
         if len(self.out) == self.statement:
             return
-        if self.statements >= MAX_STATEMENTS:
-            raise LimitError(
-                f"The program has more than {MAX_STATEMENTS} statements.", span=Span(symbol.start, symbol.end)
-            )
+        allowed = current().statements
+        if self.statements >= allowed:
+            message = f"The program has more than {allowed} statements"
+            raise exceeded("statements", message, Span(symbol.start, symbol.end), "split it into several programs")
         self.statements += 1
         self.mark("SEPARATOR", symbol, value)
         self.statement = len(self.out)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ...errors import LimitError, ParseError, Span
+from ...errors import ParseError, Span
+from ...limits import current, exceeded
 from ..greek import spell
-from ..limits import MAX_NESTING
 from . import hints
 from .tex import LAYOUT_ENVIRONMENTS, Symbol
 from .vocabulary import (
@@ -51,14 +51,16 @@ def _partners(symbols: list[Symbol]) -> dict[int, int]:
     """For every opening brace the closing one."""
     found: dict[int, int] = {}
     waiting: list[int] = []
+    allowed = current().nesting
     for position, symbol in enumerate(symbols):
         if symbol.kind == "open":
             waiting.append(position)
-            if len(waiting) > MAX_NESTING:
-                raise LimitError(
-                    f"More than {MAX_NESTING} braces are open at once.",
-                    span=Span(symbol.start, symbol.end),
-                    hint="name parts of the formula on lines of their own",
+            if len(waiting) > allowed:
+                raise exceeded(
+                    "nesting",
+                    f"More than {allowed} braces are open at once",
+                    Span(symbol.start, symbol.end),
+                    "name parts of the formula on lines of their own",
                 )
         elif symbol.kind == "close":
             if not waiting:

@@ -5,13 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from ...errors import LimitError, ParseError, Span
-
-MAX_EXPANSIONS = 5_000
-"""Uses of macros in one text, those inside of other macros included."""
-
-MAX_SYMBOLS = 250_000
-"""Symbols of one text after the expansion."""
+from ...errors import ParseError, Span
+from ...limits import current, exceeded, tick
 
 LAYOUT_ENVIRONMENTS = frozenset(
     {"equation", "align", "aligned", "alignat", "gather", "gathered", "split", "multline", "eqnarray", "displaymath",
@@ -302,7 +297,9 @@ def expand(symbols: list[Symbol]) -> list[Symbol]:
     waiting = symbols[::-1]
     out: list[Symbol] = []
     uses = 0
+    allowed = current()
     while waiting:
+        tick()
         symbol = waiting.pop()
         if symbol.kind != "command":
             out.append(symbol)
@@ -313,6 +310,7 @@ def expand(symbols: list[Symbol]) -> list[Symbol]:
             if macro is not None:
                 macros[name] = macro
             waiting = rest[end:][::-1]
+            tick(len(rest))
             continue
         macro = macros.get(symbol.text)
         if macro is None:
@@ -320,18 +318,19 @@ def expand(symbols: list[Symbol]) -> list[Symbol]:
             continue
         uses += 1
         span = Span(symbol.start, symbol.end)
-        if uses > MAX_EXPANSIONS or len(waiting) + len(out) > MAX_SYMBOLS:
-            raise LimitError(
-                f"`\\{symbol.text}` and the macros in it are expanded more than {MAX_EXPANSIONS} times.",
-                span=span,
-                hint="a macro may not contain itself",
-            )
-        waiting += _filled(macro, symbol, waiting)[::-1]
+        if uses > allowed.expansions:
+            message = f"`\\{symbol.text}` and the macros in it are expanded more than {allowed.expansions} times"
+            raise exceeded("expansions", message, span, "a macro may not contain itself")
+        waiting += _filled(macro, symbol, waiting, len(out))[::-1]
     return out
 
 
-def _filled(macro: Macro, use: Symbol, waiting: list[Symbol]) -> list[Symbol]:
-    """The body of a macro with its arguments, which are taken from what is waiting."""
+def _filled(macro: Macro, use: Symbol, waiting: list[Symbol], before: int) -> list[Symbol]:
+    """The body of a macro with its arguments, which are taken from what is waiting.
+
+    Parameters: ``before`` is the number of symbols that stand before the macro.
+    Raises LimitError where the text would have too many symbols.
+    """
     arguments: list[list[Symbol]] = []
     for number in range(macro.arity):
         while waiting and waiting[-1].kind == "space":
@@ -349,7 +348,11 @@ def _filled(macro: Macro, use: Symbol, waiting: list[Symbol]) -> list[Symbol]:
             arguments.append(content)
         del waiting[len(waiting) - len(ahead) :]
     body: list[Symbol] = []
+    allowed = current().symbols
     for part in macro.body:
+        if before + len(body) + len(waiting) > allowed:
+            message = f"With `\\{use.text}` expanded the text has more than {allowed} symbols"
+            raise exceeded("symbols", message, Span(use.start, use.end), "write macros that repeat less")
         if part.kind == "parameter":
             place = int(part.text.lstrip("#")) - 1
             body += arguments[place] if place < len(arguments) else []

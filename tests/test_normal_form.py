@@ -209,6 +209,10 @@ RULES = [
     # inverses and orthogonal matrices
     ("A^-1 A x", "x"),
     ("A A^-1 x", "x"),
+    ("A^-1 (A x)", "x"),
+    ("A^-1 (2 (A x))", "2 x"),
+    ("(x^T A^-1) (A y)", "x^T y"),
+    ("x + (y + x)", "2 x + y"),
     ("x^T A^-1 A y", "x^T y"),
     ("x^T A^T A^-T y", "x^T y"),
     ("S^-1 S x", "x"),

@@ -347,6 +347,19 @@ HEADS = {
     "inf": r"\infty",
     "levi_civita": r"\varepsilon",
     "sqrt": r"\sqrt",
+    "maximum": r"\max",
+    "minimum": r"\min",
+    "argmax": r"\arg\max",
+    "prod": r"\prod",
+    "expm": r"\exp",
+    "logm": r"\log",
+    "eigmax": r"\lambda_{\max}",
+    "eigmin": r"\lambda_{\min}",
+    "ones": r"\mathbf{1}",
+    "zeros": r"\mathbf{0}",
+    "commutation": "K_{{{0},{1}}}",
+    "duplication": "D_{{{0}}}",
+    **{name: rf"\operatorname{{{name}}}" for name in ("sum", "tr", "diag", "vector", "matrix")},
 }
 
 
@@ -604,6 +617,34 @@ def test_what_an_operation_gives(record: Operation, given: str) -> None:
         assert all(holds(given, matrix) for matrix in matrices)
 
 
+#: What a fact of the operand makes of the value, from the literature.
+CONSEQUENCES = [
+    *((name, "spd", "positive") for name in ("det", "eigvals", "eigmax", "eigmin")),
+    *((name, "psd", "nonnegative") for name in ("det", "eigvals", "eigmax", "eigmin")),
+    *((name, "invertible", "nonzero") for name in ("det", "eigvals", "eigmax", "eigmin")),
+    *((name, "invertible", "positive") for name in ("svdvals", "nuclear", "spectral")),
+    *((name, "nonzero", "positive") for name in ("norm", "norminf", "nuclear", "spectral")),
+    ("expm", "symmetric", "spd"),
+    ("expm", "skew", "orthogonal"),
+    ("logm", "orthogonal", "skew"),
+    ("polar", "invertible", "orthogonal"),
+    ("tracepow", "spd", "positive"),
+]
+
+
+@pytest.mark.parametrize(("name", "given", "value"), CONSEQUENCES)
+def test_a_fact_of_the_operand_is_one_of_the_value(name: str, given: str, value: str) -> None:
+    assert value in operation(name).turns.get(given, ())
+
+
+def test_every_consequence_is_one_of_the_literature() -> None:
+    """`tests/test_facts.py` tries them with numbers; none is there that is not listed here."""
+    found = {
+        (record.name, given, value) for record in RECORDS for given, all_ in record.turns.items() for value in all_
+    }
+    assert found == set(CONSEQUENCES)
+
+
 # --- types ---------------------------------------------------------------------------------------
 
 
@@ -820,6 +861,23 @@ def test_expressions(name: str, operands: list[tuple[str, Any]], kind: str, expe
     result, value = apply(name, *operands)
     assert result.kind == kind
     np.testing.assert_allclose(value, expected, rtol=1e-10)
+
+
+def test_commutation_and_duplication_matrices() -> None:
+    """``K vec(A) = vec(A^T)`` and ``D vech(S) = vec(S)``: Magnus & Neudecker, chapter 3, sections 7 and 8."""
+    result, swap = apply("commutation", sizes=(Dim.of(3), Dim.of(4)))
+    assert result == Type("matrix", (Dim.of(12), Dim.of(12)))
+    np.testing.assert_array_equal(swap @ A34.ravel(order="F"), A34.T.ravel(order="F"))
+    result, double = apply("duplication", sizes=(Dim.of(3),))
+    assert result == Type("matrix", (Dim.of(9), Dim.of(6)))
+    np.testing.assert_array_equal(double @ VECH, S33.ravel(order="F"))
+
+
+@pytest.mark.parametrize(
+    ("name", "domain"), [("sqrt", "{0} >= 0"), ("pow", "{0} > 0"), ("reciprocal", "{0} != 0"), ("log1p", "{0} > -1")]
+)
+def test_domains_by_definition(name: str, domain: str) -> None:
+    assert operation(name).domain == domain
 
 
 def test_blockdiag() -> None:

@@ -50,6 +50,7 @@ class Limits:
     exponent: decimal exponent of a number, written or computed, of either sign; at most 4000.
     operations: operations of one expression that is built by Python's operators.
     order: axes of a variable and of a derivative.
+    terms: terms of the polynomial that a size is.
     nodes: nodes built in one call.
     steps: steps of all passes in one call, the limit of time that is the same on every machine.
     printed: characters of a printed formula or of generated code.
@@ -69,6 +70,7 @@ class Limits:
     exponent: int = GREATEST_EXPONENT
     operations: int = 100_000
     order: int = 8
+    terms: int = 2_000
     nodes: int = 1_000_000
     steps: int = 50_000_000
     printed: int = 1_000_000
@@ -263,6 +265,18 @@ def check_order(order: int, what: str, span: Span | None = None) -> None:
         raise exceeded("order", f"{what} has {order} axes, more than {allowed}", span)
 
 
+def check_terms(terms: int) -> None:
+    """Refuse a size that is too long a polynomial.
+
+    Raises
+    ------
+    LimitError: more terms than allowed.
+    """
+    allowed = current().terms
+    if terms > allowed:
+        raise exceeded("terms", f"A size is a polynomial of more than {allowed} terms")
+
+
 def check_magnitude(numerator: int, denominator: int = 1) -> None:
     """Refuse an exact number that is too long to be handled and printed.
 
@@ -273,6 +287,18 @@ def check_magnitude(numerator: int, denominator: int = 1) -> None:
     allowed = current().exponent
     largest: int = 10**allowed
     if abs(numerator) > largest or denominator > largest:
+        raise exceeded("exponent", f"A number of the formula has more than {allowed} digits")
+
+
+def check_power(base: int, exponent: int) -> None:
+    """Refuse a power of a whole number that would be too long, before it is computed.
+
+    Raises
+    ------
+    LimitError: beyond the largest exponent.
+    """
+    allowed = current().exponent
+    if (abs(base).bit_length() - 1) * abs(exponent) > 4 * allowed:
         raise exceeded("exponent", f"A number of the formula has more than {allowed} digits")
 
 

@@ -28,6 +28,7 @@ from ..expr.build import (
 from ..expr.dims import Dim
 from ..expr.facts import is_positive
 from ..expr.nodes import Call, Exact, Factor, Map, Node, Product, Structure, Sum, Term, Variable, derived, postorder
+from ..limits import tick
 from ..ops.apply import call
 from .simplify import flat_product, rewrite, simplify, spread_factor
 from .slices import slice_axis
@@ -822,6 +823,7 @@ def _grow(left: _Part, right: _Part, start: dict[int, int], i: int, j: int, alon
     grown = not alone
     while grown:
         grown = False
+        tick(1 + len(left.factors) * len(right.factors) // 8)
         used_left = {a for a, _, _ in chosen}
         used_right = {b for _, b, _ in chosen}
         for a, first in enumerate(left.factors):

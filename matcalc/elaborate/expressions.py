@@ -17,6 +17,7 @@ from ..expr import build
 from ..expr.dims import Dim
 from ..expr.nodes import Node, Structure
 from ..expr.typed import SCALAR, Type, column
+from ..limits import tick
 from ..ops.apply import typing_rule
 from ..ops.record import Operation
 from ..ops.registry import FAMILIES, OPERATIONS
@@ -81,6 +82,7 @@ def run(visit: Visit) -> Any:
     value: Any = None
     error: MatcalcError | None = None
     while stack:
+        tick()
         try:
             child = stack[-1].send(value) if error is None else stack[-1].throw(error)
         except StopIteration as done:

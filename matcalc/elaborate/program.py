@@ -204,8 +204,7 @@ def _statement(typed: _Typed, statement: Ast, *, last: bool) -> None:
                 if target.id not in visitor.resolver.seen.assigned:
                     visitor.resolver.variable(target.id)
         case Assign(target, value, indices):
-            known = {*names.declared, *names.assigned}
-            loose = () if target.id in names.declared else free_indices(statement, known)
+            loose = () if target.id in names.declared else free_indices(statement, names.declared, names.assigned)
             name = target.id.rpartition("_")[0] if not indices and loose else target.id
             _check_target(visitor.session, name, target, names)
             bound = indices or loose

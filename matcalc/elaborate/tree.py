@@ -171,7 +171,7 @@ def _entry_count(node: Index, bound: frozenset[str]) -> int:
     return 1
 
 
-def free_indices(node: Assign, known: Container[str] = ()) -> tuple[str, ...]:
+def free_indices(node: Assign, *known: Container[str]) -> tuple[str, ...]:
     """The indices of ``p_i = x_i^2``: the letters behind the target that subscript something in the value.
 
     A name that is known as a whole, such as a declared ``c_t``, has no subscript.
@@ -185,7 +185,7 @@ def free_indices(node: Assign, known: Container[str] = ()) -> tuple[str, ...]:
     for part in nodes_of(node.value):
         if isinstance(part, Name):
             owner, _, below = part.id.rpartition("_")
-            if owner and part.id not in known and set(below) <= letters:
+            if owner and set(below) <= letters and not any(part.id in names for names in known):
                 used |= set(below)
         elif isinstance(part, Index):
             used |= {name.id for item in part.items for name in nodes_of(item) if isinstance(name, Name)} & letters

@@ -12,6 +12,7 @@ from fractions import Fraction
 from math import isqrt
 
 from ..errors import DomainError, ShapeError
+from ..limits import UNCHECKED, check_magnitude, check_power, tick
 from .dims import Dim, Shape
 from .facts import is_nonnegative
 from .nodes import ONE, Call, Exact, Factor, Map, Node, Product, Structure, Sum, Term, Variable, derived, postorder
@@ -26,9 +27,13 @@ def magnitude(value: Exact) -> Exact:
 
 def exact(value: Exact) -> Exact:
     """An int where the fraction is whole."""
-    if isinstance(value, Fraction) and value.denominator == 1:
-        return value.numerator
-    return value
+    if isinstance(value, int):
+        if not -UNCHECKED < value < UNCHECKED:
+            check_magnitude(value)
+        return value
+    if value.denominator > UNCHECKED or not -UNCHECKED < value.numerator < UNCHECKED:
+        check_magnitude(value.numerator, value.denominator)
+    return value.numerator if value.denominator == 1 else value
 
 
 # --- numbers and constants -----------------------------------------------------------------------
@@ -164,6 +169,8 @@ def exact_power(base: Exact, exponent: Exact) -> Exact | None:
             return None
         if base == 0 and exponent < 0:
             raise DomainError("division by zero", hint="the divisor is zero for every input")
+        check_power(base.numerator, exponent)
+        check_power(base.denominator, exponent)
         return exact(Fraction(base) ** exponent)
     if exponent.denominator == 2 and base > 0:
         fraction = Fraction(base)
@@ -717,6 +724,7 @@ def _label_order(
     def refine(colour: dict[int, int]) -> dict[int, int]:
         count = len(set(colour.values()))
         while True:
+            tick(len(inner) + len(operands))
             signature: dict[int, tuple[object, ...]] = {}
             for label in inner:
                 around: list[tuple[int, ...]] = []

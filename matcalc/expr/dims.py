@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 
 from ..errors import ShapeError
+from ..limits import check_terms, tick
 
 Monomial = tuple[tuple[str, int], ...]
 
@@ -23,6 +24,7 @@ class Dim:
     key: str
 
     def __init__(self, terms: Mapping[Monomial, Fraction]) -> None:
+        tick(len(terms))
         kept = sorted((m, c) for m, c in terms.items() if c)
         # longer monomials first, then by name: the constant comes last, as on paper
         kept.sort(key=lambda item: (-sum(power for _, power in item[0]), item[0]))
@@ -74,8 +76,10 @@ class Dim:
 
     def __mul__(self, other: Dim | int | Fraction) -> Dim:
         total: dict[Monomial, Fraction] = {}
+        factor = Dim.of(other)
+        check_terms(len(self.terms) * len(factor.terms))
         for left, a in self.terms:
-            for right, b in Dim.of(other).terms:
+            for right, b in factor.terms:
                 powers = dict(left)
                 for name, power in right:
                     powers[name] = powers.get(name, 0) + power

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..limits import tick
 from ..syntax.ast import Add, Ast, Bars, Binary, Block, Call, Index, IndexSum, Norm, Num, Transpose
 from .precedence import POWERS, PRODUCTS, as_number, children, starts_negative, unwrap
 
@@ -26,6 +27,7 @@ def operator_count(ast: Ast) -> int:
     total = 0
     stack: list[tuple[Ast, bool]] = [(ast, True)]  # the flag: a minus in front of this node has not been counted
     while stack:
+        tick()
         node, sign_open = stack.pop()
         node = unwrap(node)
         if sign_open and starts_negative(node, PRODUCTS):

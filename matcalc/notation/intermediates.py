@@ -15,7 +15,16 @@ from ..ops.registry import OPERATIONS
 from ..syntax import ast
 from .cost import FREE_CALLS, operator_count
 from .pieces import integer
-from .precedence import POWERS, PRODUCTS, children, is_plain_quotient, starts_negative, walk
+from .precedence import (
+    POWERS,
+    PRODUCTS,
+    children,
+    distinct,
+    is_plain_quotient,
+    starts_negative,
+    walk,
+    written_size,
+)
 
 #: A name is given when it saves at least so many operators …
 LEAST_SAVING = 3
@@ -96,11 +105,11 @@ def name_intermediates(root: ast.Ast, kinds: Mapping[str, str], taken: Iterable[
     taken: names that may not be given.
     """
     statements = list(root.statements) if isinstance(root, ast.Program) else [ast.Output(root)]
-    if sum(1 for _, _ in zip(walk(root), range(LARGEST_TREE), strict=False)) >= LARGEST_TREE:
+    if written_size(root) >= LARGEST_TREE:
         return root
     known = dict(kinds)
     used = {*taken, *kinds, *RESERVED, *OPERATIONS}
-    used |= {node.id for node in walk(root) if isinstance(node, ast.Name)}
+    used |= {node.id for node in distinct(root) if isinstance(node, ast.Name)}
     for _ in range(MOST_NAMES):
         reading = _Reading(known)
         best = reading.best(statements)
@@ -293,7 +302,7 @@ class _Reading:
 
     def stands_alone(self, tree: ast.Ast, bound: set[str]) -> bool:
         """Whether a part means the same by itself: no bound index in it, a variable, and no identity of unsaid size."""
-        names = {node.id for node in walk(tree) if isinstance(node, ast.Name)}
+        names = {node.id for node in distinct(tree) if isinstance(node, ast.Name)}
         subscripts = {letter for name in names for letter in name.partition("_")[2]}
         if (names | subscripts) & bound or not names & set(self.kinds):
             return False

@@ -37,12 +37,14 @@ from .pieces import (
     single,
     with_scalars,
 )
-from .precedence import walk
+from .precedence import distinct, written_size
 
 COMPARISONS: Mapping[str, str] = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
 RENAMED_MAPS: Mapping[str, str] = {"maximum": "max", "minimum": "min"}
 #: Above this many nodes of written-out syntax, repeated sub-expressions get names.
 LARGEST_INLINE = 400
+#: Above this many nodes of syntax, the reader's own names do not make a formula that could be read.
+LARGEST_WRITTEN = 100_000
 #: Block matrices with more rows or columns of blocks than this are written as sums.
 LARGEST_GRID = 6
 #: The kind of value a variable with so many axes is.
@@ -161,7 +163,9 @@ def _with_definitions(node: Node, order: Sequence[str], definitions: Mapping[str
             statements.append(ast.Assign(ast.Name(name), writer.expression(value)))
             writer.names[value.digest] = ast.Name(name)
     body = writer.expression(node)
-    used = {part.id for statement in [*statements, body] for part in walk(statement) if isinstance(part, ast.Name)}
+    if sum(map(written_size, (*statements, body))) > LARGEST_WRITTEN:
+        return None
+    used = {part.id for part in distinct(*statements, body) if isinstance(part, ast.Name)}
     kept = [statement for statement in statements if isinstance(statement, ast.Assign) and statement.target.id in used]
     return ast.Program((*kept, ast.Output(body)))
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal, NamedTuple
 
+from ..limits import tick
 from ..syntax.ast import (
     Add,
     Assign,
@@ -382,6 +383,40 @@ def walk(root: Ast) -> Iterator[Ast]:
     """Every node of a tree, parents before their parts, left to right."""
     stack = [root]
     while stack:
+        tick()
         node = stack.pop()
         yield node
         stack.extend(reversed(children(node)))
+
+
+def distinct(*roots: Ast) -> Iterator[Ast]:
+    """Every node of trees that share parts, each object once, in no particular order."""
+    seen = set(map(id, roots))
+    stack = list(roots)
+    while stack:
+        tick()
+        node = stack.pop()
+        yield node
+        for child in children(node):
+            if id(child) not in seen:
+                seen.add(id(child))
+                stack.append(child)
+
+
+def written_size(root: Ast) -> int:
+    """The number of nodes of a tree as it is written, where parts that are shared count as often as they occur."""
+    sizes: dict[int, int] = {}
+    stack = [root]
+    while stack:
+        node = stack[-1]
+        if id(node) in sizes:
+            stack.pop()
+            continue
+        missing = [child for child in children(node) if id(child) not in sizes]
+        if missing:
+            stack.extend(missing)
+            continue
+        tick()
+        sizes[id(node)] = 1 + sum(sizes[id(child)] for child in children(node))
+        stack.pop()
+    return sizes[id(root)]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from ..errors import ParseError, Span
-from ..limits import check_length, current, exceeded
+from ..limits import check_length, current, exceeded, tick
 from . import hints
 from .greek import GREEK, LATIN, SUBSCRIPTS, SUPERSCRIPTS, spell
 from .table import END, Token
@@ -281,6 +281,7 @@ class _Scanner:
                 end = skip[piece.start]
                 while position < size and pieces[position].start < end:
                     position += 1
+            tick()
                 continue
             position = handlers[piece.kind](position)
         if self.stack:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, NoReturn
 
 from ...errors import ParseError, Span, Unsupported
-from ...limits import current, exceeded
+from ...limits import current, exceeded, tick
 from .. import hints as plain_hints
 from ..greek import spell
 from ..scan import NORM_KINDS, PROPERTIES
@@ -144,6 +144,7 @@ class _Scanner(Symbols):
     def scan(self) -> Scanned:
         self.steps.append(Range(0, len(self.symbols), "", 0, top=True))
         while self.steps:
+            tick()
             step = self.steps[-1]
             if not isinstance(step, Range):
                 self.steps.pop()
@@ -309,7 +310,8 @@ class _Scanner(Symbols):
         """A letter, or the longest declared name that begins here."""
         symbol = self.symbols[position]
         run = position
-        while run < step.end and self.symbols[run].kind in ("letter", "digit"):
+        end = min(step.end, position + len(self.longer[0])) if self.longer else position
+        while run < end and self.symbols[run].kind in ("letter", "digit"):
             run += 1
         written = "".join(part.text for part in self.symbols[position:run])
         for name in self.longer:

@@ -204,7 +204,7 @@ def arrange(arguments: Sequence[str], parser: argparse.ArgumentParser) -> list[s
             options.append(word)
         else:
             if position == len(rest):
-                raise UsageError(f"{word} needs a value: {word} {action.metavar}")
+                raise UsageError(f"{word} needs a value", hint=f"write {word} {action.metavar}")
             options.append(f"{word}={rest[position]}")
             position += 1
     return [command, *options, *(["--", *texts] if texts else [])]
@@ -267,13 +267,15 @@ def _facts(derivative: Any, form: Any) -> str:
 
 def _text(options: argparse.Namespace) -> str:
     if options.file is not None and options.text is not None:
-        raise UsageError("give the expression either as text or with --file")
+        raise UsageError("give the expression either as text or with --file", hint="leave out one of the two")
     if options.file is not None:
         try:
             with open(options.file, encoding="utf-8") as file:  # noqa: PTH123  pathlib costs a cold start 4 ms
                 return file.read()
         except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"{options.file} cannot be read: {error}") from None
+            raise UsageError(
+                f"{options.file} cannot be read: {error}", hint="--file takes the path of a text in UTF-8"
+            ) from None
     if options.text == "-":
         return sys.stdin.read()
     if options.text is None:
@@ -437,7 +439,7 @@ def _array(text: str) -> Any:
             f"{text!r} is not a list of numbers", hint="write --set x=1,2,3 or --set 'A=1,2;3,4'"
         ) from None
     if not values or any(len(row) != len(values[0]) for row in values):
-        raise UsageError(f"the rows of {text!r} differ in length")
+        raise UsageError(f"the rows of {text!r} differ in length", hint="write --set 'A=1,2;3,4'")
     if ";" in text:
         return np.array(values)
     if "," in text or len(values[0]) > 1 or "[" in text:

@@ -12,7 +12,8 @@ from .calculus.simplify import simplify
 from .collection import paused_collection
 from .conditions import conditions
 from .elaborate.program import RESERVED
-from .errors import MatcalcError, Unsupported, UsageError, shown
+from .elaborate.tree import nodes_of
+from .errors import MatcalcError, NotDifferentiable, Span, Unsupported, UsageError, shown
 from .expr.build import zeros
 from .expr.dims import shape_text
 from .expr.nodes import Node, Variable
@@ -27,7 +28,7 @@ from .notation.unicode import to_unicode
 from .ops.registry import OPERATIONS
 from .structure import SPACES as SPACES
 from .structure import SYMMETRIC, chosen, notes_of, properties_of, restored, structured, subject, within
-from .syntax.ast import Assign, Ast, Output, Program, Transpose
+from .syntax.ast import Assign, Ast, Call, Output, Program, Transpose
 from .syntax.scan import canonical_name
 
 if TYPE_CHECKING:
@@ -471,8 +472,20 @@ class Attached:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, NotDifferentiable) and error.span is None and error.source is None:
+            error.span = _place_of(error.operation, self._expr.program)
         if isinstance(error, MatcalcError):
             error.with_source(self._expr.text)
+
+
+def _place_of(operation: str, program: Program) -> Span | None:
+    """Where an operation is first called in the text that was read."""
+    if not program.source:
+        return None
+    for node in nodes_of(program):
+        if isinstance(node, Call) and node.func in OPERATIONS and OPERATIONS[node.func].name == operation:
+            return node.span
+    return None
 
 
 def _transposed(formula: Ast) -> Ast:

@@ -137,6 +137,17 @@ def require_one_of(value: object, allowed: Iterable[str], what: str) -> None:
     )
 
 
+def require_seed(seed: object) -> None:
+    """Fail unless a number can seed random points.
+
+    Raises
+    ------
+    UsageError: anything but a whole number that is not negative.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise UsageError(f"a seed is a whole number from 0 on, not {shown(seed)}", hint="seed=0")
+
+
 class UnknownName(MatcalcError):
     """A name or function that is not known here."""
 
@@ -159,10 +170,26 @@ class DomainError(MatcalcError):
 
 
 class NotDifferentiable(MatcalcError):
-    """The operation has no derivative, or none is known; it is named."""
+    """The operation has no derivative, or none is known; it is named.
+
+    Attributes
+    ----------
+    operation: the name of its record, by which its place in the text is found.
+    """
 
     code = "not-differentiable"
     exit_status = 4
+    operation = ""
+
+    @classmethod
+    def of(cls, operation: str, reason: str) -> NotDifferentiable:
+        """The error for an operation without a derivative."""
+        error = cls(
+            f"{operation} has no derivative: {reason}",
+            hint="differentiate by a variable it does not depend on, or put a smooth function in its place",
+        )
+        error.operation = operation
+        return error
 
 
 class Unsupported(MatcalcError):

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from .errors import UsageError
+from .errors import UsageError, require_one_of
 from .expr.build import permute, product
 from .expr.dims import Dim
 from .expr.nodes import Node, Structure
@@ -46,8 +46,7 @@ def arrange(node: Node, orders: Sequence[int], layout: str) -> Arranged:
     ------
     UsageError: an unknown layout, or shapes for which the layout is not defined.
     """
-    if layout not in LAYOUTS:
-        raise UsageError(f"there is no layout {layout!r}", hint=f"the layouts are {', '.join(LAYOUTS)}")
+    require_one_of(layout, LAYOUTS, "layout")
     if layout == "gradient":
         return Arranged(node, row=False)
     if layout in STACKED:

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 
 from .calculus.identities import IDENTITIES, Identity
 from .calculus.identities.match import find_match
-from .errors import MatcalcError
+from .errors import MatcalcError, UsageError, shown
 from .expr.nodes import Node, Variable
 from .expression import Expr, read
 from .notation.latex import to_latex
@@ -56,6 +56,8 @@ def rules(query: str = "") -> tuple[Identity, ...]:
     ----------
     query: what is looked for.
     """
+    if not isinstance(query, str):
+        raise UsageError(f"identities are looked up by text, not {shown(query)}", hint='mc.rules("log det")')
     if not query.strip():
         return IDENTITIES
     scores: dict[str, int] = {}

@@ -16,7 +16,7 @@ from types import MappingProxyType
 
 from .calculus.simplify import flat_product
 from .elaborate.declare import type_text
-from .errors import Unsupported, UsageError
+from .errors import Unsupported, UsageError, require_one_of
 from .expr.build import add, delta, product, variables, with_children
 from .expr.nodes import Call, Exact, Node, Structure, Sum, Variable, postorder
 from .expression import Expr
@@ -56,10 +56,8 @@ def chosen(expr: Expr, names: Sequence[str], structure: str | None) -> str:
     UsageError: an unknown structure, or ``vech`` for a variable without distinct entries.
     Unsupported: a second derivative within orthogonal matrices, which form no linear space.
     """
-    if structure is not None and structure not in STRUCTURES:
-        raise UsageError(
-            f"there is no structure {structure!r}", hint=f"a derivative is taken with {', '.join(STRUCTURES)}"
-        )
+    if structure is not None:
+        require_one_of(structure, STRUCTURES, "structure")
     for name in names:
         properties = properties_of(expr, name)
         if structure == "respect" and CURVED in properties and len(names) > 1:

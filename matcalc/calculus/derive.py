@@ -222,8 +222,7 @@ def _slopes(node: Map) -> list[Node | None]:
     if record.zero_derivative:
         return [None] * len(node.args)
     if not record.slopes:
-        reason = record.nondifferentiable or "its record states no slope"
-        raise NotDifferentiable(f"{record.name} has no derivative: {reason}")
+        raise NotDifferentiable.of(record.name, record.nondifferentiable or "its record states no slope")
     full = [
         arg if axes == tuple(range(node.order)) else broadcast(arg, node.shape, axes)
         for arg, axes in zip(node.args, node.axes, strict=True)
@@ -255,8 +254,7 @@ def differential(call: Call, position: int, change: Node) -> Node:
     if record.zero_derivative:
         return zeros(call.shape)
     if record.differential is None:
-        reason = record.nondifferentiable or "its record states no differential"
-        raise NotDifferentiable(f"{record.name} has no derivative: {reason}")
+        raise NotDifferentiable.of(record.name, record.nondifferentiable or "its record states no differential")
     return record.differential(call, position, change)
 
 

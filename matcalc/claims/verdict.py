@@ -16,7 +16,7 @@ from ..conditions import Demand, conditions, demands
 from ..conditions.demand import EVERYWHERE_NONZERO, INVERTIBLE, NONZERO
 from ..derivation import Derivative
 from ..elaborate import type_text
-from ..errors import MatcalcError, UsageError
+from ..errors import MatcalcError, UsageError, require_seed
 from ..expr.build import trace, variables
 from ..expr.dims import Dim, shape_text
 from ..expr.nodes import Call, Map, Node, Variable, postorder
@@ -85,6 +85,7 @@ def check(
     UnknownName: the claim names what the expression does not have.
     UsageError: there is no claim, or an array without ``at``.
     """
+    require_seed(seed)
     expr = as_expr(text, vars, syntax)
     if claim is None and expr.request is not None and expr.request.claim is not None:
         claim = to_text(expr.request.claim)
@@ -508,7 +509,9 @@ def _called(function: Callable[..., Any], expr: Expr, point: Point) -> Array:
         return UNDEFINED
     except (TypeError, ValueError, IndexError) as error:
         shapes = ", ".join(f"{name} {np.shape(value)}" for name, value in given.items())
-        raise UsageError(f"the claim failed for {shapes}: {error}") from error
+        raise UsageError(
+            f"the claim failed for {shapes}: {error}", hint="it is called with one array for each variable, by name"
+        ) from error
 
 
 def _given_point(derivative: Derivative, at: Mapping[str, Any]) -> Point:

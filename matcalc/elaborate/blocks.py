@@ -25,7 +25,7 @@ def block(session: Session, node: Block, rows: Sequence[Sequence[Value]]) -> Val
         counts = " and ".join(str(len(line)) for line in rows[:2])
         site.fail(f"the rows of a block matrix have different lengths ({counts})", "every row needs as many blocks")
     if any(value.type.kind == "tensor" for value in cells):
-        site.fail("a block cannot be a tensor of order 3 or more")
+        site.fail("a block cannot be a tensor of order 3 or more", "take a matrix of it: K[1, :, :]")
     kinds = {value.type.kind for value in cells}
     if len(rows[0]) == 1 and kinds <= {"column", "scalar"}:
         return _stack(session, [line[0] for line in rows], "column")

@@ -96,7 +96,7 @@ class Dimensions:
             self.bindings[first] = right if bind_left else left
             self.trail.append(first)
             return True
-        difference = left - right
+        difference = _reduced(left - right)
         solvable = _solvable(difference)
         if solvable is None:
             if not any(name.startswith("?") for name in difference.names):
@@ -137,6 +137,24 @@ class Dimensions:
         while len(self.trail) > mark[0]:
             del self.bindings[self.trail.pop()]
         del self.postponed[mark[1] :]
+
+
+def _reduced(difference: Dim) -> Dim:
+    """A difference without the sizes that all its terms share: ``?0 n - 2 n`` is zero where ``?0 - 2`` is."""
+    monomials = [dict(monomial) for monomial, _ in difference.terms]
+    if len(monomials) < 2:
+        return difference
+    shared = {
+        name: min(monomial.get(name, 0) for monomial in monomials) for name in monomials[0] if not name.startswith("?")
+    }
+    if not any(shared.values()):
+        return difference
+    return Dim(
+        {
+            tuple((name, power - shared.get(name, 0)) for name, power in monomial if power > shared.get(name, 0)): count
+            for monomial, count in difference.terms
+        }
+    )
 
 
 def _read_dim(text: str) -> Dim:
@@ -218,6 +236,7 @@ class Session:
     guilty: tuple[Value, ...] = ()
     ambiguous: bool = False
     bars: dict[int, str] = field(default_factory=dict)
+    assigned: frozenset[str] = frozenset()
 
     def at(self, node: Ast, *values: Value, span: Span | None = None) -> Site:
         """The place of a syntax node with the operands at hand."""
@@ -280,8 +299,8 @@ class Session:
 
 
 def taken_names(session: Session, shapes: Sequence[tuple[Dim, ...]]) -> set[str]:
-    """The names no size may get: those of variables, indices and declared sizes."""
-    taken = set(session.variables) | {index.name for index in session.indices}
+    """The names no size may get: those of variables, intermediates, indices and declared sizes."""
+    taken = set(session.variables) | session.assigned | {index.name for index in session.indices}
     for shape in shapes:
         for dim in shape:
             taken |= {name for name in dim.names if not name.startswith("?")}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..errors import MatcalcError, UsageError
 from ..expr.dims import Dim
 from ..expr.typed import SCALAR, Type
-from ..syntax.ast import Declare, Name, TypeExpr
+from ..syntax.ast import Name, TypeExpr
 from ..syntax.parse import parse_declarations
 from .context import Session
 from .indices import place_of
@@ -85,14 +85,14 @@ def declared_dims(value_type: TypeExpr) -> list[str]:
     return [node.id for node in nodes_of(value_type) if isinstance(node, Name)]
 
 
-def read_type(session: Session, declared: TypeExpr, name: str, owner: Declare | None) -> Type:
+def read_type(session: Session, declared: TypeExpr, name: str) -> Type:
     """The type that a declaration says; sizes left out are inferred.
 
     Raises
     ------
     ShapeError: when the number of sizes or a property does not fit.
     """
-    site = session.at(owner or declared)
+    site = session.at(declared)
     sizes = {size: Dim.of(size) for size in declared_dims(declared)}
     try:
         dims = tuple(place_of(session, node, sizes, {}).offset for node in declared.dims)

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any
 
-from ..errors import MatcalcError, ShapeError, UnknownName, Unsupported, UsageError
+from ..errors import MatcalcError, ShapeError, Span, UnknownName, Unsupported, UsageError
 from ..expr import build
 from ..expr.dims import Dim
 from ..expr.nodes import Node, Structure
@@ -136,6 +136,17 @@ class Visitor:
             case Binary("^", left, Name("T")) if self.resolver.known("T", scope) is None:
                 value = yield self.expression(left, scope)
                 return operators.transpose(session, node, value, left)
+            case Binary("^", left, Binary("^", Name("T"), power) as above) if self.resolver.known("T", scope) is None:
+                exponent = str(power.value) if isinstance(power, Num) else f"({session.text(power) or 'k'})"
+                hint = f"write ({session.text(left) or 'A'}^T)^{exponent} for the power of the transpose"
+                error = UnknownName("a transpose takes no power without brackets", hint=hint, span=above.span)
+                session.at(node).refuse(error)
+            case Binary("^", Name(base) as left, Name("t")) if self.resolver.known("t", scope) is None:
+                value = self.resolver.name(left, scope)
+                if value.is_array and "t" not in session.kinds:
+                    hint = f"write {base}^T for the transpose, or declare t: scalar for the power"
+                    session.at(node).refuse(UnknownName("a small t is not the mark of a transpose", hint=hint))
+                return operators.binary(session, node, value, self.resolver.name(Name("t", span=node.span), scope))
             case Binary("kron", left, right):
                 pair = [(yield self.expression(left, scope)), (yield self.expression(right, scope))]
                 operators.note_reading(session, node, pair[1])
@@ -273,7 +284,9 @@ class Visitor:
             if key not in record.options:
                 known = ", ".join(f"{option}=" for option in record.options)
                 hint = f"it has: {known}" if known else "it takes no options"
-                self.session.at(argument).refuse(UsageError(f"{node.func} has no option {key}", hint=hint))
+                self.session.at(node, span=self.key_span(node, key, argument)).refuse(
+                    UsageError(f"{node.func} has no option {key}", hint=hint)
+                )
             options[key] = yield self.option(argument, scope)
         values: list[Value] = []
         nodes: list[Ast] = []
@@ -289,6 +302,11 @@ class Visitor:
             if traced is not None:
                 return traced
         return self.operation(node, record, values, nodes, options)
+
+    def key_span(self, node: Call, key: str, argument: Ast) -> Span:
+        """Where the name of an option stands, in front of its value."""
+        start = self.session.source.rfind(key, node.span.start, max(argument.span.start, node.span.start))
+        return Span(start, start + len(key)) if start >= 0 else argument.span
 
     def note_norm(self, node: Call, name: str, value: Value) -> None:
         """Say which norm of a matrix is meant."""
@@ -369,6 +387,7 @@ class Visitor:
         if error.hint is None and values:
             shown = ", ".join(self.session.describe(part, value) for part, value in zip(nodes, values, strict=True))
             error.hint = f"given: {shown}"
+        error.hint = error.hint or "both must be equal"
 
     def einsum(self, node: Call, scope: Scope) -> Visit:
         """``einsum("ij,jk->ik", A, B)``."""
@@ -380,29 +399,38 @@ class Visitor:
         values: list[Value] = []
         for argument in node.args[1:]:
             values.append((yield self.expression(argument, scope)))  # noqa: PERF401 (a visit cannot be in a list)
-        site = session.at(node, *values)
+        quoted = session.at(node.args[0], *values)
         left, arrow, out = spec.partition("->")
         inputs = left.split(",")
         if not arrow:
             letters = left.replace(",", "")
             out = "".join(sorted(letter for letter in set(letters) if letters.count(letter) == 1))
         if not all(text.isalpha() or not text for text in (*inputs, out)):
-            site.fail(f'the index string "{spec}" may only hold letters, commas and one ->', 'write "ij,jk->ik"')
+            quoted.fail(f'the index string "{spec}" may only hold letters, commas and one ->', 'write "ij,jk->ik"')
         if len(inputs) != len(values):
-            site.fail(f'"{spec}" names {len(inputs)} operands, but {len(values)} are given')
+            counted = f"{len(inputs)} operand{'s' * (len(inputs) > 1)}"
+            hint = "the indices of an operand stand between commas, one letter for each of its axes"
+            quoted.fail(f'"{spec}" names {counted}, but {len(values)} {"are" if len(values) > 1 else "is"} given', hint)
         sizes: dict[str, Dim] = {}
         for argument, text, value in zip(node.args[1:], inputs, values, strict=True):
             if len(text) != len(value.type.shape):
-                session.at(argument, value).fail(
-                    f'"{text}" does not fit {session.describe(argument, value)}', "one letter for each axis"
+                session.at(node.args[0], value).fail(
+                    f'"{text}" does not fit {session.describe(argument, value)}',
+                    f"one letter for each axis: {len(value.type.shape)} for {session.text(argument) or 'it'}",
                 )
             for letter, dim in zip(text, value.type.shape, strict=True):
                 known = sizes.setdefault(letter, dim)
                 if not session.dimensions.unify(known, dim, argument.span):
                     shown = f"{session.dim_text(known)} and {session.dim_text(dim)}"
-                    site.fail(f"the index {letter} of einsum has the sizes {shown}")
+                    session.at(argument, *values).fail(
+                        f"the index {letter} of einsum has the sizes {shown}",
+                        "one letter is one size: rename it, or transpose an operand",
+                    )
         if len(set(out)) < len(out) or not set(out) <= set(sizes):
-            site.fail(f'the output "{out}" of einsum must hold distinct letters of its operands')
+            quoted.fail(
+                f'the output "{out}" of einsum must hold distinct letters of its operands',
+                f"the letters are {', '.join(sizes)}" if sizes else "the operands have no letters",
+            )
         parts = [(value, 1, tuple(map(ord, text))) for value, text in zip(values, inputs, strict=True)]
         return contract(session, parts, tuple(map(ord, out)), kind_of_order(tuple(sizes[letter] for letter in out)))
 
@@ -553,7 +581,10 @@ class Visitor:
             self.session.at(node).refuse(Unsupported("a range whose length depends on an index"))
         length = (last.offset - first.offset + 1).constant
         if length is not None and length < 1:
-            self.session.at(node).fail(f"the range {first.offset}:{last.offset} is empty")
+            self.session.at(node).fail(
+                f"the range {first.offset}:{last.offset} is empty",
+                "write the smaller end first; both ends belong to it",
+            )
         return Stretch(first.offset, last.offset)
 
     def is_array_name(self, name: str, scope: Scope) -> bool:

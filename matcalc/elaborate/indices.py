@@ -284,7 +284,7 @@ def _check(session: Session, item: Access) -> None:
         return
     described = f"{item.what} has {session.dim_text(size)} entries along this axis"
     if item.fixed:
-        site.fail(f"position {session.dim_text(last)} is outside: {described}")
+        site.fail(f"position {session.dim_text(last)} is outside: {described}", "positions count from 1")
     site.fail(f"{item.runner} runs to {session.dim_text(last)}, but {described}", "shorten the sum, or change the size")
 
 
@@ -311,10 +311,10 @@ def bind(
         last = upper.index.last + upper.offset
         masks.append(("le", upper))
     size = last - first + 1
-    known = session.dimensions.resolve(size).constant
-    if known is not None and known < 1:
+    known = session.dimensions.resolve(size)
+    if all(coefficient <= 0 for _, coefficient in known.terms):
         ends = f"from {session.dim_text(first)} to {session.dim_text(last)}"
-        site.fail(f"the index {name} runs {ends}: there is nothing to sum")
+        site.fail(f"the index {name} runs {ends}: there is nothing to sum", "write the smaller bound first")
     return session.index(name, first, size, site.span), masks
 
 

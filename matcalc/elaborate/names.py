@@ -28,6 +28,13 @@ PREFIX_FUNCTIONS = (
     "inv", "diag", "vec", "tanh", "sinh", "cosh", "sigmoid", "relu", "logdet", "trace",
 )  # fmt: skip
 WORDS = frozenset({"cost", "tank", "mint", "since", "sine", "trx"})
+PROGRAMMING = frozenset(
+    {
+        "if", "else", "elif", "and", "or", "not", "is", "for", "while", "return", "def", "class", "import", "from",
+        "end", "function", "None", "True", "False", "print",
+    }
+)  # fmt: skip
+"""Words of programming languages, which are names only where they are declared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +208,9 @@ class Resolver:
             rest = name[len(prefix) :]
             if name.startswith(prefix) and re.fullmatch(r"[A-Zxyzwuvabpq](_?\d+)?", rest) and name not in WORDS:
                 refuse(UnknownName(f"the name {name} is not known", hint=f"write {prefix}({rest})"))
+        if name in PROGRAMMING:
+            hint = "choose with where(condition, a, b), combine masks by .*; a variable of this name is declared"
+            refuse(UnknownName(f"{name} is a word of programming languages and means nothing here", hint=hint))
         product = re.fullmatch(r"([a-z])T([A-Za-z])([a-z]?)", name)
         if product is not None:
             spaced = " ".join(part for part in product.groups()[1:] if part)

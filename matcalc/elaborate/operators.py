@@ -213,7 +213,7 @@ def _cannot_combine(
     texts = session.describe(nodes[first], left), session.describe(nodes[second], right)
     joint = {"add": "and", "multiply": "by", "divide": "by", "compare": "with"}.get(verb, "and")
     hint = _alignment_hint(session, left, right, nodes[first], nodes[second])
-    site = session.at(span_of or nodes[position], left, right)
+    site = session.at(span_of or nodes[second], left, right)
     site.fail(f"cannot {verb} {texts[0]} {joint} {texts[1]}", hint)
 
 
@@ -508,7 +508,12 @@ def require_square(session: Session, node: Ast, value: Value, what: str) -> Dim:
     if value.type.kind != "matrix":
         site.fail(f"{what} needs a square matrix, not {session.describe(node, value)}")
     if not session.dimensions.unify(value.type.shape[0], value.type.shape[1], node.span):
-        site.fail(f"{what} needs a square matrix, {session.describe(node, value)} is not")
+        text = session.text(node) or "X"
+        site.fail(
+            f"{what} needs a square matrix, {session.describe(node, value)} is not",
+            f"{_bracketed(text)}^T {_bracketed(text)} is square, .^ takes powers entry by entry, pinv({text}) is the "
+            "pseudo-inverse",
+        )
     return value.type.shape[0]
 
 
@@ -608,6 +613,11 @@ def entrywise_power(session: Session, node: Binary, base: Value, exponent: Value
                 return number(folded)
         labels = tuple(range(len(base.type.shape)))
         return contract(session, [(base, exponent.number, labels)], labels, base.type)
+    if node.op == "^" and base.is_array and exponent.is_array and base.type.kind != exponent.type.kind:
+        session.at(node, base, exponent).fail(
+            f"cannot raise {session.describe(node.left, base)} to the power {session.describe(node.right, exponent)}",
+            "the exponent is a number; .^ takes powers entry by entry and expands rows and columns",
+        )
     if base.is_array and exponent.is_array and exponent.bare:
         session.doubt(DOUBT_SCALAR_AS_ARRAY, exponent)
     value_type = align(session, (base, exponent), (node.left, node.right), "raise", node)

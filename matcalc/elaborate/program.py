@@ -20,6 +20,7 @@ from ..syntax.ast import (
     Program,
     TypeExpr,
 )  # fmt: skip
+from ..syntax.greek import spell
 from .context import Session, Site, is_open, name_placeholders, taken_names
 from .declare import Symbol, agree, declared_dims, outside_declarations, read_type, type_text
 from .expressions import Visitor, run
@@ -30,6 +31,7 @@ from .tree import Survey, free_indices, survey
 from .values import Value, build, undeclared_names
 
 RESERVED = frozenset({"I", "T", "pi", "inf"})
+FUNCTIONS = frozenset({*OPERATIONS, "einsum"}) - {"e"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,8 @@ def elaborate(
     try:
         outside = outside_declarations(declared or {})
         seen = survey(program)
-        typed = choose(lambda kinds: _attempt(program, outside, seen, kinds, shape), seen)
+        beside = {spell(name): f"{name}: {text}" for name, text in (declared or {}).items() if isinstance(text, str)}
+        typed = choose(lambda kinds: _attempt(program, outside, seen, kinds, shape, beside), seen)
         return _finish(typed, outside)
     except MatcalcError as error:
         if program.source:
@@ -103,14 +106,19 @@ class _Typed:
 
 
 def _attempt(
-    program: Program, outside: Mapping[str, TypeExpr], seen: Survey, kinds: Mapping[str, str], shape: Shape | None
+    program: Program,
+    outside: Mapping[str, TypeExpr],
+    seen: Survey,
+    kinds: Mapping[str, str],
+    shape: Shape | None,
+    beside: Mapping[str, str],
 ) -> Attempt[_Typed]:
     """Type the program under one choice of kinds for its undeclared names."""
-    session = Session(program.source, dict(kinds), notes=dict.fromkeys(program.notes))
+    session = Session(program.source, dict(kinds), notes=dict.fromkeys(program.notes), assigned=seen.assigned)
     visitor = Visitor(session, Resolver(session, Names(), seen))
     typed = _Typed(visitor)
     try:
-        _declare(typed, program, outside, seen)
+        _declare(typed, program, outside, seen, beside)
         last = len(program.statements) - 1
         # the order of the variables is that of their use, so declarations come after the statements that compute
         for position, statement in sorted(enumerate(program.statements), key=lambda item: isinstance(item[1], Declare)):
@@ -142,7 +150,9 @@ def _assumed(session: Session) -> list[str]:
 # --- statements ----------------------------------------------------------------------------------
 
 
-def _declare(typed: _Typed, program: Program, outside: Mapping[str, TypeExpr], seen: Survey) -> None:
+def _declare(
+    typed: _Typed, program: Program, outside: Mapping[str, TypeExpr], seen: Survey, beside: Mapping[str, str]
+) -> None:
     """Declarations from both sides, and the names of sizes."""
     session, names = typed.visitor.session, typed.visitor.resolver.table
     inside = [statement for statement in program.statements if isinstance(statement, Declare)]
@@ -150,12 +160,19 @@ def _declare(typed: _Typed, program: Program, outside: Mapping[str, TypeExpr], s
         for size in declared_dims(value_type):
             names.sizes[size] = Dim.of(size)
     for name, value_type in outside.items():
-        _check_name(session, name, value_type)
-        names.declared[name] = (read_type(session, value_type, name, None), value_type.properties)
+        try:
+            _check_name(session, name, value_type)
+            names.declared[name] = (read_type(session, value_type, name), value_type.properties)
+        except MatcalcError as error:
+            # the fault is in the declaration, which is not a part of the program's text
+            error.source = beside.get(name)
+            if error.source is None:
+                error.span = None
+            raise
     for statement in inside:
         for target in statement.names:
             _check_name(session, target.id, target)
-            read = read_type(session, statement.type, target.id, statement)
+            read = read_type(session, statement.type, target.id)
             known = names.declared.get(target.id)
             properties = statement.type.properties
             if known is not None:
@@ -179,7 +196,7 @@ def _declare(typed: _Typed, program: Program, outside: Mapping[str, TypeExpr], s
 
 
 def _check_name(session: Session, name: str, node: Ast) -> None:
-    if name in RESERVED or (name in OPERATIONS and name != "e"):
+    if name in RESERVED or name in FUNCTIONS:
         what = "is reserved" if name in RESERVED else "is a function"
         session.at(node).refuse(UsageError(f"{name} {what} and cannot be a variable", hint=f"call it {name}_1"))
 
@@ -295,12 +312,24 @@ def _solve_postponed(session: Session) -> None:
         Site(session, span).fail(f"the sizes {shown[0]} and {shown[1]} differ")
 
 
+def _note_assumed_sizes(visitor: Visitor) -> None:
+    """Say of a size that no declaration and no variable has what it is taken for."""
+    session = visitor.session
+    shapes = [value.type.shape for value in session.variables.values()]
+    shapes += [declared[0].shape for declared in visitor.resolver.table.declared.values()]
+    told = {name for shape in shapes for dim in shape for name in session.dimensions.resolve(dim).names}
+    for name, size in visitor.resolver.table.sizes.items():
+        if size.name == f"?{name}" and session.dimensions.resolve(size).name == name and name not in told:
+            session.notes[f"{name} is taken as a size, a whole number above 0: no variable has it"] = None
+
+
 def _finish(typed: _Typed, outside: Mapping[str, TypeExpr]) -> Elaborated:
     """Build the nodes and collect the symbols."""
     visitor = typed.visitor
     session = visitor.session
     for size in visitor.resolver.table.sizes.values():
         _name_loose(session, session.dimensions.resolve(size))
+    _note_assumed_sizes(visitor)
     assert typed.output is not None
     roots = build([typed.output, *typed.definitions.values()])
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..collection import paused_collection
 from ..derivation import Attached, Derivative
-from ..errors import UsageError
+from ..errors import UsageError, require_one_of
 from .chain import chain
 from .differential import differential
 from .index import index
@@ -49,13 +49,15 @@ class Explanation:
     """
 
     def __init__(self, derivative: Derivative, style: str = "chain", check: bool = True) -> None:
-        if style not in STYLES:
-            raise UsageError(f"there is no style {style!r}", hint=f"the styles are {', '.join(STYLES)}")
+        require_one_of(style, STYLES, "style")
         self.derivative = derivative
         self.style = style
         with Attached(derivative.function), paused_collection():
             if derivative.warnings:
-                raise UsageError(f"there is nothing to derive: {derivative.warnings[0]}")
+                raise UsageError(
+                    f"there is nothing to derive: {derivative.warnings[0]}",
+                    hint=f"the variables are {', '.join(derivative.function.order)}",
+                )
             self._plan = outline(derivative)
             self.lines: tuple[Line, ...] = tuple(MAKERS[style](self._plan))
         if check and self.verification.failed is not None:

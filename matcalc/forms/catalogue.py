@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from ..errors import Unsupported, UsageError
+from ..errors import Unsupported, require_one_of
 from ..expr.dims import Dim, Shape
 from ..expr.nodes import Node, Variable, postorder
 from ..notation.cost import operator_count
@@ -104,8 +104,7 @@ def form(subject: Subject, name: str) -> Form:
     UsageError: there is no form of this name.
     Unsupported: this derivative has no such form; the reason is named.
     """
-    if name not in FORMS:
-        raise UsageError(f"there is no form {name!r}", hint=f"the forms are {', '.join(FORMS)}")
+    require_one_of(name, FORMS, "form")
     if name != "einsum":
         _require_short(subject.node)
     return FORMS[name](subject)

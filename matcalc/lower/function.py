@@ -334,7 +334,7 @@ class Compiled:
         for keyword, size in keywords.items():
             value = spelled[keyword]
             if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
-                raise UsageError(f"the size {keyword} is an integer, not {value!r:.40}")
+                raise UsageError(f"the size {keyword} is an integer, not {value!r:.40}", hint=f"{keyword}=3")
             sizes[size] = int(value)
         return [spelled[name] for name in canonical], sizes
 
@@ -425,7 +425,10 @@ class Compiled:
                 high = middle
         if _at(known, size.name, low) != length:
             argument = self.arguments[size.argument]
-            raise ShapeError(f"{_measure(argument, size.axis, length)}, which is not {size.dim} for any {size.name}")
+            raise ShapeError(
+                f"{_measure(argument, size.axis, length)}, which is not {size.dim} for any {size.name}",
+                hint=f"{argument.name} is declared with the shape {shape_text(argument.shape)}",
+            )
         return low
 
     def _mismatch(
@@ -472,16 +475,21 @@ class Compiled:
                 hint="a matrix that is inverted or factorized is singular, or not positive definite",
             ) from error
         if isinstance(error, ZeroDivisionError):
-            raise DomainError("the value divides by a number that is 0") from error
+            raise DomainError(
+                "the value divides by a number that is 0", hint="a size or a number in a divisor is 0 for these arrays"
+            ) from error
         if any(0 in array.shape for array in data):
             empty = sorted(name for name, size in bound.sizes.items() if size == 0)
             raise DomainError(
-                f"the value is not defined for empty arrays ({', '.join(f'{name} = 0' for name in empty)})"
+                f"the value is not defined for empty arrays ({', '.join(f'{name} = 0' for name in empty)})",
+                hint="pass arrays with at least one entry",
             ) from error
         if isinstance(error, TypeError) and dtype.itemsize > 8:
             raise Unsupported(f"an operation in this function does not take arrays of type {dtype}") from error
         if isinstance(error, ValueError) and not isinstance(error, MatcalcError):
-            raise DomainError(f"the value cannot be computed: {error}") from error
+            raise DomainError(
+                f"the value cannot be computed: {error}", hint="look for NaN and infinite entries"
+            ) from error
         raise error
 
 
@@ -553,7 +561,7 @@ def _order_error(argument: Argument, shape: tuple[int, ...]) -> ShapeError:
     wanted = kinds.get(order, f"an array with {order} axes")
     if order:
         wanted += f" of shape {shape_text(argument.shape)}"
-    hint = None
+    hint = f"the declared shape is {shape_text(argument.shape)}: pass such an array, or declare another type"
     if order == 1 and len(shape) == 2 and 1 in shape:
         hint = f"a vector is one-dimensional: pass {name}.ravel()"
     elif order == 0 and np.prod(shape) == 1:
@@ -626,7 +634,9 @@ def _as_float(argument: Argument, value: float) -> float:
     try:
         return float(value)
     except OverflowError:
-        raise DomainError(f"{argument.name} is too large for a floating-point number") from None
+        raise DomainError(
+            f"{argument.name} is too large for a floating-point number", hint="scale the quantities of the formula"
+        ) from None
 
 
 def _as_array(argument: Argument, value: Any) -> Array:
@@ -636,7 +646,9 @@ def _as_array(argument: Argument, value: Any) -> Array:
     try:
         array = np.asarray(value)
     except ValueError as error:
-        raise ShapeError(f"{name} is not a rectangular array: {error}") from error
+        raise ShapeError(
+            f"{name} is not a rectangular array: {error}", hint="give every row as many entries"
+        ) from error
     if array.dtype == object and hasattr(value, "toarray"):
         raise DomainError(f"{name} is a sparse matrix; arrays are expected", hint=f"pass {name}.toarray()")
     return array
@@ -658,14 +670,18 @@ def _check_properties(argument: Argument, array: Any) -> None:
                 hint=f"pass ({name} + {name}.T) / 2",
             )
         if "skew" in properties and not _equal(array, -array.T, array):
-            raise DomainError(f"{name} was declared skew but {name}.T is not -{name}")
+            raise DomainError(
+                f"{name} was declared skew but {name}.T is not -{name}", hint=f"pass ({name} - {name}.T) / 2"
+            )
         if properties & {"lower", "diagonal"} and not _equal(np.triu(array, 1), 0, array):
             raise DomainError(
-                f"{name} was declared {_first(properties & {'lower', 'diagonal'})} but has entries above the diagonal"
+                f"{name} was declared {_first(properties & {'lower', 'diagonal'})} but has entries above the diagonal",
+                hint=f"pass np.tril({name}), or leave the property out of the declaration",
             )
         if properties & {"upper", "diagonal"} and not _equal(np.tril(array, -1), 0, array):
             raise DomainError(
-                f"{name} was declared {_first(properties & {'upper', 'diagonal'})} but has entries below the diagonal"
+                f"{name} was declared {_first(properties & {'upper', 'diagonal'})} but has entries below the diagonal",
+                hint=f"pass np.triu({name}), or leave the property out of the declaration",
             )
     triangular = _first(properties & TRIANGULAR) if square and properties & TRIANGULAR else ""
     inside = np.diagonal(array) if triangular else array
@@ -673,10 +689,14 @@ def _check_properties(argument: Argument, array: Any) -> None:
         if sign in properties and bad(inside, 0).any():
             place = " on the diagonal" if triangular else ""
             wrong = "that are not" if sign == "positive" else "that are negative"
-            hint = f"{sign} means the diagonal of a matrix that is {triangular}" if triangular else None
+            hint = f"leave {sign} out of the declaration, or pass other data"
+            if triangular:
+                hint = f"{sign} means the diagonal of a matrix that is {triangular}"
             raise DomainError(f"{name} was declared {sign} but has entries{place} {wrong}", hint=hint)
     if "integer" in properties and (array != np.floor(array)).any():
-        raise DomainError(f"{name} was declared integer but has entries that are not whole numbers")
+        raise DomainError(
+            f"{name} was declared integer but has entries that are not whole numbers", hint=f"pass np.round({name})"
+        )
 
 
 def _equal(left: Any, right: Any, array: Array) -> bool:

@@ -461,7 +461,8 @@ def sizes_of(context: Typing, name: str, options: Options, count: int) -> tuple[
     sizes = options.get("sizes", ())
     assert isinstance(sizes, tuple)
     if len(sizes) != count:
-        context.fail(f"{name} takes {count} size{'s' if count > 1 else ''}, not {len(sizes)}")
+        example = f"{name}(…, m, n)" if name == "unvec" else f"{name}({', '.join('mn'[:count])})"
+        context.fail(f"{name} takes {count} size{'s' if count > 1 else ''}, not {len(sizes)}", f"write {example}")
     return tuple(Dim.of(size) for size in sizes)
 
 

@@ -72,7 +72,10 @@ def constant_tensor(kind: str, count: int) -> TypingRule:
         check_count(context, kind, types, 0)
         sizes = sizes_of(options)
         if len(sizes) != count:
-            context.fail(f"this tensor takes {count} sizes, not {len(sizes)}")
+            context.fail(
+                f"this tensor takes {count} size{'s' * (count != 1)}, not {len(sizes)}",
+                f"it is written with {', '.join('mnp'[:count]) or 'empty brackets'}",
+            )
         shape = Structure(kind, *sizes).shape
         return kind_of(shape), lambda _nodes: Structure(kind, *(context.resolve(dim) for dim in sizes))
 

@@ -54,7 +54,8 @@ def check_count(context: Typing, name: str, types: Sequence[Type], least: int, m
     if least <= len(types) <= most:
         return
     wanted = str(least) if least == most else f"{least} to {most}"
-    context.fail(f"{name} takes {wanted} argument{'' if most == 1 else 's'}, not {len(types)}")
+    example = f"{name}({', '.join('xyzuvw'[:least])})" if least else f"{name}()"
+    context.fail(f"{name} takes {wanted} argument{'' if most == 1 else 's'}, not {len(types)}", f"write {example}")
 
 
 def trailing(node: Node, given: Type) -> tuple[Shape, Shape]:

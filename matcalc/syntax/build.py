@@ -37,6 +37,7 @@ from .table import Token
 
 MINUS_ONE = Fraction(-1)
 _CROSSED = re.compile("[A-Za-z]x[A-Za-z]")
+_ARRAY_WORDS = frozenset({"array", "ndarray", "list", "tuple", "column", "row", "str", "string", "dict", "object"})
 _NUMBER_WORDS = frozenset({"real", "float", "double", "number", "int", "bool", "constant"})
 _INDEX_LETTERS = re.compile("[a-z]{2,4}")
 
@@ -438,7 +439,8 @@ def array(parts: list[Any]) -> TypeExpr:
     entries: list[Ast] = parts[0]
     only = entries[0]
     if len(entries) == 1 and isinstance(only, Name):
-        near = "scalar" if only.id in _NUMBER_WORDS else hints.closest(only.id, KINDS)
+        near = "scalar" if only.id in _NUMBER_WORDS else "vector" if only.id in _ARRAY_WORDS else None
+        near = near or hints.closest(only.id, KINDS)
         if near is None:
             near = next((word for word in KINDS if only.id.lower().startswith(word)), None)
         if near is not None:

@@ -141,6 +141,11 @@ def no_function(_name: str) -> bool:
     return False
 
 
+def _spaced(text: str) -> str:
+    """Letters that stand for a product, apart: ``Ax`` is ``A x``; longer words are names."""
+    return " ".join(text) if len(text) == 2 and text.isalpha() else text
+
+
 def canonical_name(text: str) -> str:
     """The one spelling of a name: Greek letters by name, subscripts with an underscore.
 
@@ -276,12 +281,12 @@ class _Scanner:
         pieces, handlers, skip = self.pieces, self.handlers, self.skip
         position, size = 0, len(pieces)
         while position < size:
+            tick()
             piece = pieces[position]
             if piece.start in skip:
                 end = skip[piece.start]
                 while position < size and pieces[position].start < end:
                     position += 1
-            tick()
                 continue
             position = handlers[piece.kind](position)
         if self.stack:
@@ -623,7 +628,7 @@ class _Scanner:
             raise ParseError(
                 f"`^{following.text}` could be a transpose or a power.",
                 span=Span(piece.start, following.end),
-                hint=f"write `^T {following.text[1:]}` for the transpose, `^{{{following.text}}}` for the power",
+                hint=f"write `^T {_spaced(following.text[1:])}` for the transpose, `^{{{following.text}}}` for a power",
             )
         self.emit("CARET", piece, ".^" if piece.text == ".^" else "^")
         return position + 1

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..conditions import Demand, demands
 from ..derivation import Derivative
-from ..errors import MatcalcError
+from ..errors import MatcalcError, require_seed
 from ..expr.dims import Dim
 from ..expr.nodes import Node
 from ..expression import Expr
@@ -68,6 +68,7 @@ class _Point(NamedTuple):
 
 def check(derivative: Derivative, seed: int = 0) -> CheckReport:
     """Check a derivative; see `Derivative.check`."""
+    require_seed(seed)
     expr = derivative.function
     free = derivative.structure == "free"
     # in this expression the entries of the variable are as independent as the derivative takes them to be

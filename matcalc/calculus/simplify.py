@@ -826,14 +826,6 @@ def abs_of(node: Map) -> Node | None:
     return None
 
 
-def relu_of(node: Map) -> Node | None:
-    """``relu(x) = x`` where x is known to be nonnegative, ``relu(x) = 0`` where ``-x`` is."""
-    arg = node.args[0]
-    if is_nonnegative(arg):
-        return arg
-    return zeros(node.shape) if is_nonnegative(scale(-1, arg)) else None
-
-
 def even_function(node: Map) -> Node | None:
     """``cos(-x) = cos(x)``."""
     coefficient, inner = split_coefficient(node.args[0])
@@ -1154,7 +1146,6 @@ MAP_RULES: Mapping[str, tuple[Callable[[Map], Node | None], ...]] = {
     "log": (log_of,),
     "exp": (exp_of,),
     "abs": (abs_of,),
-    "relu": (relu_of,),
     "pow": (numeric_power,),
     "sign": (sign_of_scaled,),
     "maximum": (maximum_with_zero, symmetric_operands),

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .jupyter import load_ipython_extension
     from .limits import Limits, limited
     from .rulebook import rules
+    from .saving import load, save
     from .verify import CheckReport
 
 __version__ = "0.1.0"
@@ -62,9 +63,11 @@ __all__ = [
     "jacobian",
     "jvp",
     "limited",
+    "load",
     "load_ipython_extension",
     "parse",
     "rules",
+    "save",
     "symbols",
     "value_and_grad",
     "vjp",
@@ -86,7 +89,9 @@ _HOME = {
     "jacobian": ".api",
     "jvp": ".api",
     "parse": ".expression",
+    "load": ".saving",
     "rules": ".rulebook",
+    "save": ".saving",
     "symbols": ".expression",
     "value_and_grad": ".api",
     "vjp": ".api",

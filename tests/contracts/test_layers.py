@@ -30,7 +30,7 @@ LAYERS = (
     ("verify",),
     ("explanation",),
     ("rulebook",),
-    ("api",),
+    ("api", "saving"),
     ("claims",),
     ("learn", "testing"),
     ("cli", "jupyter"),

@@ -123,6 +123,9 @@ def explain(
     vars: Vars = None,  # noqa: A002
     style: str = "chain",
     order: int | None = None,
+    *,
+    timeout: float | None = None,
+    limits: Limits | None = None,
 ) -> Explanation:
     """Show how a derivative comes about; every line is verified with numbers before it is shown.
 
@@ -142,6 +145,7 @@ def explain(
     style: ``chain``, intermediates and one adjoint for each, as in backpropagation; ``differential``, the differential
         with ``dX`` brought to the end; ``index``, one entry first.
     order: 1 or 2; of a second derivative, how it follows from the gradient.
+    timeout, limits: as for `derive`.
 
     Raises
     ------
@@ -150,7 +154,10 @@ def explain(
     """
     from .explanation.explain import Explanation  # formulas alone do not need it
 
-    return Explanation(text if isinstance(text, Derivative) else derive(text, wrt, vars, order), style)
+    allowed = _allowed(text.function if isinstance(text, Derivative) else text, limits, timeout)
+    with bounded(allowed):
+        asked = text if isinstance(text, Derivative) else derive(text, wrt, vars, order, limits=allowed)
+        return Explanation(asked, style)
 
 
 def _requested(

@@ -7,7 +7,8 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
@@ -87,6 +88,7 @@ def _add_expression(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--syntax", default="auto", metavar="SYNTAX", help="text, latex or auto (by what it looks like)"
     )
+    command.add_argument("--timeout", type=float, metavar="SECONDS", help="give up after so many seconds")
 
 
 def _add_wrt(command: argparse.ArgumentParser) -> None:
@@ -263,6 +265,18 @@ def _facts(derivative: Any, form: Any) -> str:
 
 
 # --- commands ------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _within(timeout: float | None) -> Iterator[None]:
+    """Hold a whole command to the seconds that it was given."""
+    if timeout is None:
+        yield
+        return
+    from .limits import bounded, limited
+
+    with limited(timeout=timeout) as allowed, bounded(allowed):
+        yield
 
 
 def _text(options: argparse.Namespace) -> str:
@@ -612,7 +626,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parser.print_help()
             return USAGE
         options = parser.parse_args(arranged)
-        answer = _RUN[options.command](options)
+        with _within(getattr(options, "timeout", None)):
+            answer = _RUN[options.command](options)
     except MatcalcError as error:
         if as_json:
             print(json.dumps({"ok": False, "command": command, "error": error.to_dict(), "version": __version__}))

@@ -23,6 +23,7 @@ from ..expr.nodes import Call, Map, Node, Variable, postorder
 from ..expr.typed import Type
 from ..expression import Expr, as_expr
 from ..layout import arrange
+from ..limits import Limits, bounded, chosen
 from ..notation.matrices import to_ast
 from ..notation.text import to_text
 from ..ops.apply import call
@@ -58,6 +59,9 @@ def check(
     at: Mapping[str, Any] | None = None,
     seed: int = 0,
     syntax: str = "auto",
+    *,
+    timeout: float | None = None,
+    limits: Limits | None = None,
 ) -> ClaimReport:
     """Compare your own derivative with the right one, and say how it differs.
 
@@ -78,6 +82,7 @@ def check(
     at: arrays by name, at which an array was computed.
     seed: of the random points.
     syntax: of the expression and the claim: ``text``, ``latex``, or ``auto`` for what they look like.
+    timeout, limits: as for `derive`.
 
     Raises
     ------
@@ -86,7 +91,22 @@ def check(
     UsageError: there is no claim, or an array without ``at``.
     """
     require_seed(seed)
-    expr = as_expr(text, vars, syntax)
+    allowed = chosen(text.limits if limits is None and isinstance(text, Expr) else limits, timeout)
+    with bounded(allowed):
+        return _compared(as_expr(text, vars, syntax, allowed), wrt, claim, layout, order, at, seed, syntax)
+
+
+def _compared(
+    expr: Expr,
+    wrt: str | tuple[str, ...] | None,
+    claim: Claim,
+    layout: str,
+    order: int | None,
+    at: Mapping[str, Any] | None,
+    seed: int,
+    syntax: str,
+) -> ClaimReport:
+    """The report on a claim about an expression."""
     if claim is None and expr.request is not None and expr.request.claim is not None:
         claim = to_text(expr.request.claim)
     if claim is None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..collection import paused_collection
 from ..derivation import Attached, Derivative
 from ..errors import UsageError, require_one_of
+from ..limits import bounded, bounded_property
 from .chain import chain
 from .differential import differential
 from .index import index
@@ -52,7 +52,8 @@ class Explanation:
         require_one_of(style, STYLES, "style")
         self.derivative = derivative
         self.style = style
-        with Attached(derivative.function), paused_collection():
+        self.limits = derivative.limits
+        with Attached(derivative.function), bounded(self.limits), paused_collection():
             if derivative.warnings:
                 raise UsageError(
                     f"there is nothing to derive: {derivative.warnings[0]}",
@@ -64,14 +65,14 @@ class Explanation:
             wrong = to_lines(self.lines, rules=False)[self.verification.failed].strip()
             raise AssertionError(f"{wrong}: {self.verification.message}")
 
-    @cached_property
+    @bounded_property
     def verification(self) -> Verification:
         """The outcome of the numerical check of every line."""
         from .check import verify  # needs NumPy, which formulas do not
 
         return verify(self.lines, self._plan)
 
-    @cached_property
+    @bounded_property
     def steps(self) -> tuple[Step, ...]:
         """The lines as text."""
         return tuple(
@@ -79,17 +80,17 @@ class Explanation:
             for line in to_data(self.lines)
         )
 
-    @cached_property
+    @bounded_property
     def text(self) -> str:
         """The derivation as plain text; what follows ``#`` justifies a line."""
         return "\n".join(to_lines(self.lines))
 
-    @cached_property
+    @bounded_property
     def unicode(self) -> str:
         """The derivation with Greek letters and mathematical signs."""
         return "\n".join(to_lines(self.lines, unicode=True))
 
-    @cached_property
+    @bounded_property
     def latex(self) -> str:
         """The derivation as a LaTeX ``aligned`` environment."""
         return to_aligned(self.lines, [variable.name for variable in self._plan.changes.values()])

@@ -21,6 +21,7 @@ from .expression import Expr, shape_names
 from .forms.catalogue import FORMS, Form, Subject, form, forms, matrix, shortest
 from .layout import STACKED, Arranged, arrange, stacks
 from .limits import bounded, bounded_property, check_order, check_printed
+from .notation.echo import habits
 from .notation.latex import to_latex
 from .notation.matrices import to_program
 from .notation.text import to_text
@@ -205,7 +206,9 @@ class Derivative:
         readable = self._readable
         if self.layout != "gradient":
             readable = present(self._arranged(readable).node)
-        tree = to_program(readable, self.function.order, definitions=self.function.definitions)
+        spellings = habits(self.function.program)
+        names = self.function.definitions
+        tree = to_program(readable, self.function.order, definitions=names, spellings=spellings)
         return _transposed(tree) if self._row else tree
 
     @bounded_property

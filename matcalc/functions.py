@@ -21,6 +21,7 @@ from .expression import Expr, shape_names
 from .limits import Limits, bounded, bounded_property, check_printed
 from .lower.function import Compiled, compile_function
 from .lower.stable import differentiable, named_as_written, recognised
+from .notation.echo import habits
 from .notation.latex import to_latex
 from .notation.matrices import to_program
 from .notation.text import to_text
@@ -181,7 +182,8 @@ class Function:
     def _asts(self) -> tuple[Ast, ...]:
         order = [*self.function.order, *(variable.name for variable in self._plan.directions)]
         names = self.function.definitions
-        return tuple(to_program(node, order, definitions=names) for node in self._formulas())
+        spelled = habits(self.function.program)
+        return tuple(to_program(node, order, definitions=names, spellings=spelled) for node in self._formulas())
 
     def _formulas(self) -> tuple[Node, ...]:
         """What is shown, in the form in which it reads best."""

@@ -42,9 +42,11 @@ def _has_kink(node: Node) -> bool:
 
 def _flat(root: Node, wanted: set[bytes]) -> list[str]:
     """The piecewise constant functions of the wanted variables; the conditions of ``where`` are meant to be so."""
+    nodes = list(postorder(root))
+    if not any(isinstance(node, Map | Call) and OPERATIONS[node.op].zero_derivative for node in nodes):
+        return []
     dependent: set[bytes] = set()
     values = {root.digest}
-    nodes = list(postorder(root))
     for node in nodes:
         if node.digest in wanted or any(child.digest in dependent for child in node.children):
             dependent.add(node.digest)

@@ -668,6 +668,8 @@ LINEAR_ALGEBRA: Mapping[str, Callable[..., Value]] = {
     "logdet": log_abs_determinant,
     "inv": inverse,
     "pinv": pseudo_inverse,
+    "tril": lambda x: same_kind(x, np.tril(square_matrix(x, "tril"))),
+    "triu": lambda x: same_kind(x, np.triu(square_matrix(x, "triu"))),
     "adj": lambda x: same_kind(x, cofactors(square_matrix(x, "adj")).T),
     "cofactor": lambda x: same_kind(x, cofactors(square_matrix(x, "cofactor"))),
     "transpose": transpose,

@@ -19,13 +19,15 @@ from matcalc.errors import UnknownName
 from matcalc.expr.build import swap_axes, variables, with_children
 from matcalc.expr.nodes import Call, Node, Product, Sum, Variable, postorder
 from matcalc.notation.cost import operator_count
+from matcalc.notation.echo import habits
 from matcalc.notation.latex import to_latex
 from matcalc.notation.matrices import to_program
+from matcalc.notation.precedence import walk
 from matcalc.notation.text import to_text
 from matcalc.notation.unicode import to_unicode
 from matcalc.ops.apply import call
 from matcalc.ops.registry import OPERATIONS
-from matcalc.syntax.ast import Ast
+from matcalc.syntax.ast import Ast, Name
 from matcalc.syntax.parse import parse
 
 CASES = load_cases()
@@ -46,9 +48,11 @@ PROPERTIES = frozenset(
 )
 
 #: The share of problems whose formula is that of a reference, as `same_form` compares them.
-SHARE_AS_THE_REFERENCE = 0.87
-#: The share of formulas that are the reference's or have no more operators than it.
-SHARE_NO_LONGER = 0.93
+SHARE_AS_THE_REFERENCE = 0.90
+#: The share of formulas that have no more operators than the reference.
+SHARE_NO_LONGER = 0.98
+#: No formula has more than so many times the operators of the reference.
+LARGEST_RATIO = 1.5
 
 
 def meaning(case: Case, text: str) -> Elaborated:
@@ -73,7 +77,9 @@ def printed(name: str) -> tuple[Elaborated, Node, Ast]:
     elaborated = meaning(case, case.text)
     wrt = wrt_of(case, elaborated)
     node = differentiate(elaborated.node, wrt)
-    return elaborated, node, to_program(formula(elaborated.node, wrt), list(elaborated.symbols))
+    program = parse(case.text, is_function=OPERATIONS.__contains__)
+    tree = to_program(formula(elaborated.node, wrt), list(elaborated.symbols), spellings=habits(program))
+    return elaborated, node, tree
 
 
 def relative_error(got: object, want: object) -> float:
@@ -213,12 +219,28 @@ def test_formulas_are_written_as_the_references_write_them() -> None:
     assert share >= SHARE_AS_THE_REFERENCE, f"{share:.3f} of {len(matched)}: {others}"
 
 
+def reference_operators(case: Case) -> int:
+    """The operators of the reference; an element written ``x_1`` counts as the index that it is."""
+    tree = parse(case.expected, is_function=OPERATIONS.__contains__)
+    names = set(meaning(case, case.text).symbols)
+    written = [node.id for node in walk(tree) if isinstance(node, Name)]
+    elements = [name for name in written if name not in names and name.partition("_")[0] in names and "_" in name]
+    return operator_count(tree) + len(elements)
+
+
 def test_formulas_are_no_longer_than_the_references() -> None:
+    """Where several references print one problem, the longest is the measure: det(X) X^-T beside cofactor(X)."""
     stated = [case for case in CASES if case.expected]
-    longer = []
+    longest: dict[tuple[str, ...], int] = {}
     for case in stated:
-        reference = operator_count(parse(case.expected, is_function=OPERATIONS.__contains__))
-        if operator_count(printed(case.name)[2]) > reference and not same_form(case):
-            longer.append(case.name)
+        key = problem(case)
+        longest[key] = max(longest.get(key, 0), reference_operators(case))
+    longer: dict[str, float] = {}
+    for case in stated:
+        mine, theirs = operator_count(printed(case.name)[2]), longest[problem(case)]
+        if mine > theirs:
+            longer[case.name] = mine / max(theirs, 1)
     share = 1 - len(longer) / len(stated)
+    assert len(stated) >= 400
     assert share >= SHARE_NO_LONGER, f"{share:.3f}: {longer}"
+    assert max(longer.values(), default=1.0) <= LARGEST_RATIO, longer

@@ -75,3 +75,17 @@ def test_a_named_formula_is_shorter_and_means_the_same() -> None:
     again = Expr(derivative.formula, expr.vars)
     assert again.simplified == derivative.simplified
     assert operator_count(read(derivative.formula)) < 30
+
+
+@pytest.mark.parametrize(
+    ("text", "wrt", "expected"),
+    [
+        ("max(0, w · x + b)", "w", "(dot(w, x) + b > 0) x"),
+        ("c^T (A \\ b)", "b", "A^-T c"),
+        ("(A \\ b)^T (A \\ b)", "b", "2 A^-T (A \\ b)"),
+        ("w^T x", "w", "x"),
+    ],
+)
+def test_products_are_spelled_as_the_reader_spells_them(text: str, wrt: str, expected: str) -> None:
+    declared = {"b": "scalar"} if "w" in text else {"b": "vector(n)"}
+    assert mc.derive(text, wrt, vars=declared).formula == expected

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 from ..expr.build import add, scale, split_coefficient
 from ..expr.dims import Shape
-from ..expr.nodes import Call, Exact, Node, Sum, Term, Variable, postorder
+from ..expr.nodes import Exact, Node, Sum, Term, Variable
 from .derive import derivative
 from .present import (
     by_entries,
     cost,
     factor_sum,
     fold_pseudo_inverses,
+    is_too_large,
     present,
     sums_of,
     tidy_numbers,
@@ -33,11 +34,11 @@ def differentiate(root: Node, wrt: Sequence[Variable]) -> Node:
     wrt: the variables, in the order of the axes they append.
     """
     (node,) = simplify(root)
-    written = sums_of(node)
+    function = node
     for position, variable in enumerate(wrt):
         if position:
             # what cancels in the first derivative must not come back in the second
-            node = present(node, written)
+            node = present(node, sums_of(function))
         (node,) = simplify(derivative(node, variable))
     return node
 
@@ -55,6 +56,8 @@ def formula(root: Node, wrt: Sequence[Variable], derived: Node | None = None) ->
     derived: the result of `differentiate`, where it is known already.
     """
     (node,) = simplify(root)
+    if is_too_large(node):
+        return differentiate(node, wrt) if derived is None else derived
     written = sums_of(root) | sums_of(node)
     terms = node.terms if isinstance(node, Sum) and 2 <= len(node.terms) <= LARGEST_TERMWISE_SUM else (Term(1, node),)
     shape = _shape(root, wrt)
@@ -73,8 +76,7 @@ def formula(root: Node, wrt: Sequence[Variable], derived: Node | None = None) ->
         if cost(apart) < cost(total):
             total = apart
     if wrt:
-        inverses = frozenset(part.digest for part in postorder(node) if isinstance(part, Call) and part.op == "inv")
-        total = fold_pseudo_inverses(total, inverses)
+        total = fold_pseudo_inverses(total, node)
     return by_entries(total, node, written)
 
 

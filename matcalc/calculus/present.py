@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from itertools import islice
 from math import gcd, isqrt, lcm
 from typing import NamedTuple
 
@@ -56,7 +57,7 @@ def present(root: Node, written: frozenset[bytes] = frozenset()) -> Node:
     written: digests of the sums that the reader wrote; they are kept as they stand (a residual ``y - X w``).
     """
     (node,) = simplify(root)
-    if sum(1 for _ in postorder(node)) > LARGEST_PRESENTED:
+    if is_too_large(node):
         return node
     node = _open_unit_vectors(node)
     for _ in range(4):
@@ -68,6 +69,11 @@ def present(root: Node, written: frozenset[bytes] = frozenset()) -> Node:
             break
         node = following
     return node
+
+
+def is_too_large(node: Node) -> bool:
+    """Whether a node is shown in normal form because of its size."""
+    return next(islice(postorder(node), LARGEST_PRESENTED, None), None) is not None
 
 
 def by_entries(node: Node, root: Node, written: frozenset[bytes]) -> Node:
@@ -390,20 +396,20 @@ def _over_one_divisor(node: Sum) -> Node:
     return node
 
 
-def fold_pseudo_inverses(root: Node, kept: frozenset[bytes]) -> Node:
+def fold_pseudo_inverses(root: Node, written: Node) -> Node:
     """``X (X^T X)^-1`` as ``pinv(X)^T`` and ``(X X^T)^-1 X`` likewise, where that rids a formula of the inverse.
 
     Parameters
     ----------
     root: the formula.
-    kept: digests of the inverses that the reader wrote.
+    written: what the reader wrote; its inverses are kept.
     """
     grams = {
         node.digest: base
         for node in postorder(root)
-        if isinstance(node, Call) and node.op == "inv" and node.digest not in kept and (base := _gram_of(node.args[0]))
+        if isinstance(node, Call) and node.op == "inv" and (base := _gram_of(node.args[0]))
     }
-    if not grams:
+    if not grams or any(node.digest in grams for node in postorder(written)):
         return root
     done: dict[bytes, Node] = {}
     for node in postorder(root):

@@ -152,7 +152,9 @@ class Product(Node):
     product without factors).
     """
 
-    __slots__ = ("factors", "sizes")
+    __slots__ = ("children", "factors", "sizes")
+
+    children: tuple[Node, ...]
 
     def __init__(self, factors: tuple[Factor, ...], order: int, sizes: tuple[Dim, ...]) -> None:
         self.factors = factors
@@ -163,10 +165,7 @@ class Product(Node):
             pieces.append(node.digest)
             pieces.append(f"{exponent}:{labels}".encode())
         self.digest = _digest("product", str(order), *(d.key for d in sizes), *pieces)
-
-    @property
-    def children(self) -> tuple[Node, ...]:
-        return tuple(factor.node for factor in self.factors)
+        self.children = tuple([factor.node for factor in factors])
 
     @property
     def summed(self) -> range:
@@ -177,7 +176,9 @@ class Product(Node):
 class Sum(Node):
     """A linear combination with exact coefficients; the empty sum is zero, a number is a multiple of `ONE`."""
 
-    __slots__ = ("terms",)
+    __slots__ = ("children", "terms")
+
+    children: tuple[Node, ...]
 
     def __init__(self, terms: tuple[Term, ...], shape: Shape) -> None:
         self.terms = terms
@@ -187,10 +188,7 @@ class Sum(Node):
             pieces.append(str(coefficient).encode())
             pieces.append(node.digest)
         self.digest = _digest("sum", *(d.key for d in shape), b"|", *pieces)
-
-    @property
-    def children(self) -> tuple[Node, ...]:
-        return tuple(term.node for term in self.terms)
+        self.children = tuple([term.node for term in terms])
 
 
 class Map(Node):
@@ -278,20 +276,19 @@ def derived(root: Node, key: str, rule: Callable[[Node], T]) -> T:
 
 def postorder(*roots: Node) -> Iterator[Node]:
     """Every distinct node reachable from the roots, children before parents, each once."""
-    seen: set[bytes] = set()
-    for root in roots:
-        stack: list[tuple[Node, Iterator[Node]]] = []
-        if root.digest not in seen:
-            seen.add(root.digest)
-            stack.append((root, iter(root.children)))
-        while stack:
-            node, children = stack[-1]
-            for child in children:
-                if child.digest not in seen:
-                    seen.add(child.digest)
-                    stack.append((child, iter(child.children)))
-                    break
-            else:
-                stack.pop()
-                yield node
-    tick(len(seen))
+    done: set[bytes] = set()
+    stack = list(reversed(roots))
+    while stack:
+        node = stack[-1]
+        if node.digest in done:
+            stack.pop()
+            continue
+        missing = [child for child in node.children if child.digest not in done]
+        if missing:
+            missing.reverse()
+            stack += missing
+        else:
+            stack.pop()
+            done.add(node.digest)
+            yield node
+    tick(len(done))

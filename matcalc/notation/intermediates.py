@@ -161,7 +161,7 @@ class _Reading:
                 stack.extend((child, False) for child in children(node))
                 continue
             self.kept.append(node)
-            spine = _factors(node)
+            spine = factors_of(node)
             if len(spine) > 1:
                 key: Key = ("product", *(self.parts[id(factor)].number for factor in spine))
                 kind = self.run_kind(spine)
@@ -282,7 +282,7 @@ class _Reading:
 
     def count_runs(self, node: ast.Ast, uses: dict[int, int], trees: dict[int, tuple[ast.Ast, str]]) -> None:
         """Count the runs of neighbours in a product, those that do not overlap."""
-        spine = _factors(node)
+        spine = factors_of(node)
         if len(spine) < 3:
             return
         numbers = [self.parts[id(factor)].number for factor in spine]
@@ -298,7 +298,7 @@ class _Reading:
                 free_from[number] = start + length
                 uses[number] = uses.get(number, 0) + 1
                 if number not in trees:
-                    trees[number] = (_product(run), self.run_kind(run))
+                    trees[number] = (product_of(run), self.run_kind(run))
 
     def stands_alone(self, tree: ast.Ast, bound: set[str]) -> bool:
         """Whether a part means the same by itself: no bound index in it, a variable, and no identity of unsaid size."""
@@ -313,9 +313,9 @@ class _Reading:
             if not isinstance(node, ast.Add):
                 continue
             terms = [term for _, term in node.terms]
-            plain = [term for term in terms if not any(_is_identity(factor) for factor in _factors(term))]
+            plain = [term for term in terms if not any(_is_identity(factor) for factor in factors_of(term))]
             if any(self.part(term).kind == MATRIX for term in plain):
-                sized |= {id(factor) for term in terms for factor in _factors(term)}
+                sized |= {id(factor) for term in terms for factor in factors_of(term)}
         return all(id(node) in sized for node in walk(tree) if _is_identity(node))
 
     # -- writing the name
@@ -347,15 +347,15 @@ class _Reading:
             if self.parts[id(node)].number == wanted:
                 done[id(node)] = ast.Name(name)
                 continue
-            spine = _factors(node)
-            inner = tuple(spine) if len(spine) > 1 else _replaceable(node)
+            spine = factors_of(node)
+            inner = tuple(spine) if len(spine) > 1 else replaceable(node)
             if not ready:
                 stack.append((node, True))
                 stack.extend((child, False) for child in inner)
             elif len(spine) > 1:
                 done[id(node)] = self.named_run(node, spine, done, wanted, name)
             else:
-                done[id(node)] = _rebuilt(node, done)
+                done[id(node)] = rebuilt(node, done)
         return done[id(root)]
 
     def named_run(
@@ -376,7 +376,7 @@ class _Reading:
                 start += 1
         if len(factors) == len(spine) and all(new is old for new, old in zip(factors, spine, strict=True)):
             return node
-        return _product(_powers(factors, name) if self.parts_kind(wanted) == MATRIX else factors)
+        return product_of(_powers(factors, name) if self.parts_kind(wanted) == MATRIX else factors)
 
     def parts_kind(self, number: int) -> str:
         """The kind of the parts with a number."""
@@ -405,7 +405,7 @@ def _deserves_name(tree: ast.Ast, kind: str) -> bool:
         return False
     if isinstance(tree, ast.Index) and isinstance(tree.base, ast.Name):
         return False
-    first = _factors(tree)[0]
+    first = factors_of(tree)[0]
     return first is tree or not (isinstance(first, ast.Num) or is_plain_quotient(first))
 
 
@@ -462,7 +462,7 @@ def _own(node: ast.Ast) -> Key:
             return (type(node).__name__,)
 
 
-def _factors(node: ast.Ast) -> list[ast.Ast]:
+def factors_of(node: ast.Ast) -> list[ast.Ast]:
     """The factors of a matrix product, read from left to right."""
     found: list[ast.Ast] = []
     while isinstance(node, ast.Binary) and node.op == "*":
@@ -472,7 +472,7 @@ def _factors(node: ast.Ast) -> list[ast.Ast]:
     return found[::-1]
 
 
-def _product(factors: Sequence[ast.Ast]) -> ast.Ast:
+def product_of(factors: Sequence[ast.Ast]) -> ast.Ast:
     result = factors[0]
     for factor in factors[1:]:
         result = ast.Binary("*", result, factor, juxtaposed=True)
@@ -483,7 +483,7 @@ def _is_identity(node: ast.Ast) -> bool:
     return isinstance(node, ast.Name) and node.id == "I"
 
 
-def _replaceable(node: ast.Ast) -> tuple[ast.Ast, ...]:
+def replaceable(node: ast.Ast) -> tuple[ast.Ast, ...]:
     """The parts of a piece of syntax that are values: not the sizes and positions in it."""
     match node:
         case ast.Index(base=base):
@@ -509,14 +509,14 @@ def _nameable(root: ast.Ast) -> list[ast.Ast]:
     while stack:
         node = stack.pop()
         found.append(node)
-        spine = _factors(node)
-        stack.extend(reversed(spine if len(spine) > 1 else _replaceable(node)))
+        spine = factors_of(node)
+        stack.extend(reversed(spine if len(spine) > 1 else replaceable(node)))
     return found
 
 
-def _rebuilt(node: ast.Ast, done: Mapping[int, ast.Ast]) -> ast.Ast:
+def rebuilt(node: ast.Ast, done: Mapping[int, ast.Ast]) -> ast.Ast:
     """A piece of syntax with its parts replaced."""
-    old = _replaceable(node)
+    old = replaceable(node)
     if all(done[id(part)] is part for part in old):
         return node
     new = {id(part): done[id(part)] for part in old}

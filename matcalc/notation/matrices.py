@@ -6,7 +6,7 @@ or does not reduce, as ``einsum("…", …)``. The result is always valid input.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from string import ascii_lowercase, ascii_uppercase
 from types import MappingProxyType
 from typing import TypeGuard
@@ -21,7 +21,8 @@ from ..ops.registry import OPERATIONS
 from ..ops.signature import cores
 from ..syntax import ast
 from .cost import operator_count
-from .intermediates import name_intermediates
+from .echo import echo
+from .intermediates import LARGEST_TREE, name_intermediates
 from .network import Network, read_network, reduce, structure_ast
 from .pieces import (
     Chain,
@@ -82,6 +83,7 @@ def to_program(
     order: Sequence[str] = (),
     taken: Sequence[str] = (),
     definitions: Mapping[str, Node] = MappingProxyType({}),
+    spellings: frozenset[str] = frozenset(),
 ) -> ast.Ast:
     """Like `to_ast`, but the formula names what it repeats: ``p = softmax(A x); (diag(p) - p p^T) A``.
 
@@ -89,33 +91,45 @@ def to_program(
     ----------
     taken: names that may not be used for intermediates.
     definitions: intermediates that the reader named, in order; a name is used where that makes the formula shorter.
+    spellings: the reader's own, see `habits <matcalc.notation.echo.habits>`.
     """
-    kinds = {part.name: KINDS.get(part.order, "") for part in postorder(node) if isinstance(part, Variable)}
-    used = {*taken, *order, *definitions, *_size_names(node)}
-    inline = name_intermediates(_inline_program(node, order, taken), kinds, used)
+    nodes = list(postorder(node))
+    inline = _inline_program(nodes, order, taken)
+    kinds: dict[str, str] = {}
+    used: set[str] = set()
+    if len(nodes) < LARGEST_TREE:
+        kinds = _kinds_of(nodes)
+        sizes = {name for part in nodes for dim in part.shape for name in dim.names}
+        used = {*taken, *order, *definitions, *sizes}
+        inline = name_intermediates(echo(inline, spellings, kinds), kinds, used)
     own_names = _with_definitions(node, order, definitions) if definitions else None
     if own_names is None:
         return inline
     for statement in own_names.statements[:-1]:
         value = definitions[statement.target.id] if isinstance(statement, ast.Assign) else node
-        kinds |= {part.name: KINDS.get(part.order, "") for part in postorder(value) if isinstance(part, Variable)}
+        kinds |= _kinds_of(postorder(value))
     kinds |= {name: KINDS.get(value.order, "") for name, value in definitions.items()}
-    named = name_intermediates(own_names, kinds, used)
+    named = name_intermediates(echo(own_names, spellings, kinds), kinds, used)
     shorter = operator_count(inline) - operator_count(named)
     return named if shorter > 0 or (shorter == 0 and isinstance(inline, ast.Program)) else inline
 
 
-def _size_names(node: Node) -> set[str]:
-    """The names of sizes in a node."""
-    return {name for part in postorder(node) for dim in part.shape for name in dim.names}
+def _kinds_of(nodes: Iterable[Node]) -> dict[str, str]:
+    """The kinds of values that variables are, by name."""
+    return {part.name: KINDS.get(part.order, "") for part in nodes if isinstance(part, Variable)}
 
 
-def _inline_program(node: Node, order: Sequence[str], taken: Sequence[str]) -> ast.Ast:
-    """The formula in one piece; a long one names what it repeats while it is written."""
+def _inline_program(nodes: Sequence[Node], order: Sequence[str], taken: Sequence[str]) -> ast.Ast:
+    """The formula in one piece; a long one names what it repeats while it is written.
+
+    Parameters
+    ----------
+    nodes: the nodes of the formula, operands first.
+    """
+    node = nodes[-1]
     writer = _Writer(order)
     sizes: dict[bytes, int] = {}
     uses: dict[bytes, int] = {}
-    nodes = list(postorder(node))
     for part in nodes:
         sizes[part.digest] = min(10**9, 1 + sum(sizes[child.digest] for child in part.children))
         for child in part.children:

@@ -33,6 +33,7 @@ from .pieces import (
     single,
     times,
 )
+from .precedence import is_inverse
 
 
 @dataclass(slots=True)
@@ -154,9 +155,19 @@ def read_network(
             network.vectors.setdefault(labels[0], []).append(
                 Quotient((single(body),), ()) if positive else Quotient((), (body,))
             )
+        elif exponent == 2 and symmetric and is_inverse(tree) and _is_alone(node, labels):
+            # tr(M^-2) has one operator less than ||M^-1||_F^2
+            assert isinstance(tree, ast.Binary)
+            network.summed -= set(labels)
+            network.above.append(call("tr", ast.Binary("^", tree.left, integer(-2))))
         else:
             network.edges.append(Edge(labels[0], labels[1], content))
     return network
+
+
+def _is_alone(node: Product, labels: tuple[int, ...]) -> bool:
+    """Whether summed labels belong to one factor only."""
+    return all(label >= node.order and sum(f.labels.count(label) for f in node.factors) == 1 for label in labels)
 
 
 def _read_structure(network: Network, factor: Factor) -> bool:

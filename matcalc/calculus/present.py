@@ -567,7 +567,7 @@ def _tidy_sign(node: Node, written: frozenset[bytes]) -> Node:
         if base.digest in written:
             continue
         turned = add([(-c, part) for c, part in base.terms], base.shape, flatten=False)
-        if turned.digest in written or _is_backwards(base):
+        if turned.digest in written or _is_backwards(base) or (coefficient < 0 and _is_difference(base)):
             operands: list[Operand] = list(inner.factors)
             operands[place] = (turned, factor.exponent, factor.labels)
             sizes = dict(enumerate(inner.shape))
@@ -597,6 +597,11 @@ def with_residual_turned(node: Node, written: frozenset[bytes]) -> Node:
     turned = add([(-c, part) for c, part in terms], factor.node.shape, flatten=False)
     operands[residuals[0]] = (turned, 1, factor.labels)
     return scale(-coefficient, product(operands, range(inner.order), dict(enumerate(inner.shape))))
+
+
+def _is_difference(node: Sum) -> bool:
+    """Whether a sum has terms of both signs, so that turning it takes a minus away from in front of it."""
+    return len({c > 0 for c, _ in node.terms}) == 2 and not any(is_ones(part) for _, part in node.terms)
 
 
 def _is_backwards(node: Sum) -> bool:

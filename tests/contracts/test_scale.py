@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from corpus_data import Case, load_cases
 
 import matcalc as mc
 from matcalc.syntax.parse import parse
@@ -117,3 +118,16 @@ def test_networks_cost_their_length() -> None:
     few = min(spent(lambda: mc.value_and_grad(short[0], short[2], short[1])) for _ in range(2))
     many = spent(lambda: mc.value_and_grad(long[0], long[2], long[1]))
     assert many < 15 * few
+
+
+def test_textbook_derivatives_are_quick() -> None:
+    """Half of the corpus within 20 ms each, from text to formula, and none beyond half a second."""
+    assert mc.derive("x^T A x", "x").formula  # what is loaded at the first call is not counted
+    times = sorted((spent(lambda case=case: formula_of(case)), case.name) for case in load_cases())
+    assert times[len(times) // 2][0] < 0.020
+    assert times[-1][0] < 0.500, times[-5:]
+
+
+def formula_of(case: Case) -> str:
+    names = list(case.variables)
+    return mc.derive(case.text, names if len(names) > 1 else names[0], vars=dict(case.vars)).formula

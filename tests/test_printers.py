@@ -862,11 +862,11 @@ KINDS = (
 @pytest.mark.parametrize("kind", KINDS)
 def test_deep_trees_print_in_linear_time(kind: str) -> None:
     tree = nested(kind, DEEP)
-    start = time.perf_counter()
+    start = time.process_time()
     for printer in (to_text, to_unicode, to_latex):
         assert printer(tree).count("x") >= 1
     assert operator_count(tree) >= (0 if kind == "plus" else DEEP)
-    assert time.perf_counter() - start < 3
+    assert time.process_time() - start < 3
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "plus"])
@@ -878,9 +878,9 @@ def test_deep_trees_read_back(kind: str) -> None:
 
 def test_wide_sums_print_fast() -> None:
     tree = Add(tuple(((-1) ** k, mul(-k, f"x_{k}", tr("y"))) for k in range(10_000)))
-    start = time.perf_counter()
+    start = time.process_time()
     text = to_text(tree)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     assert text.startswith("0 x_0 y^T + 1 x_1 y^T - 2 x_2 y^T")
     assert text.count(" + ") + text.count(" - ") == 9_999
 

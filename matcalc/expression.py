@@ -15,7 +15,7 @@ from .expr.build import variables
 from .expr.dims import Shape
 from .expr.nodes import Node, Variable
 from .expr.typed import Type
-from .limits import Limits, bounded, bounded_property, check_printed, chosen, current, exceeded
+from .limits import Limits, bounded, bounded_property, check_order, check_printed, chosen, current, exceeded
 from .notation.latex import to_latex
 from .notation.matrices import to_program
 from .notation.text import to_text
@@ -238,7 +238,11 @@ class Expr:
     def _meaning(self) -> Elaborated:
         try:
             with paused_collection():
-                return elaborate(self._written, self._given, shape=self._expected)
+                meaning = elaborate(self._written, self._given, shape=self._expected)
+            for name, symbol in meaning.symbols.items():
+                check_order(len(symbol.type.shape), name)
+            check_order(len(meaning.type.shape), "the value")
+            return meaning
         except MatcalcError as error:
             if error.source is None:
                 error.source = self.text

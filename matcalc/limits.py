@@ -72,7 +72,7 @@ class Limits:
     order: int = 8
     terms: int = 2_000
     nodes: int = 1_000_000
-    steps: int = 50_000_000
+    steps: int = 20_000_000
     printed: int = 1_000_000
 
     def __post_init__(self) -> None:

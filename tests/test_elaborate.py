@@ -639,7 +639,7 @@ ERRORS = [
     ("x \\ x", ShapeError, "cannot solve", "square matrix on the left", "x \\ x"),
     ("M^x", ShapeError, "to the power x (n)", ".^", "M^x"),
     ("M^1.5", Unsupported, "a matrix to the power 3/2", ".^", "M^1.5"),
-    ("tr(A)", ShapeError, "tr(A): the sizes m and n differ", "A (m×n)", "tr(A)"),
+    ("tr(A)", ShapeError, "tr takes a square matrix, A (m×n) is not", "square", "tr(A)"),
     ("det(x)", ShapeError, "square matrix", "x (n)", "det(x)"),
     ("K^T", ShapeError, "cannot transpose K", "einsum", "K^T"),
     ("[A, M]", ShapeError, "does not fit", "m entries long, the block n", "M"),

@@ -11,7 +11,7 @@ from ..expr.typed import Type, column, matrix, row
 from ..syntax.ast import Ast, Block
 from .context import Session, Site
 from .indices import selection
-from .operators import DOUBT_SCALAR_IN_SUM, batch_labels, final_shape, joint_batch
+from .operators import DOUBT_SCALAR_IN_SUM, batch_labels, final_shape, flipped, joint_batch
 from .values import Value
 
 ONE = Dim.of(1)
@@ -102,9 +102,12 @@ def _grid(site: Site, node: Block, rows: Sequence[Sequence[Value]]) -> Value:
         if known is None:
             sides[at] = size
         elif not session.dimensions.unify(known, size, cell.span):
+            hint = f"the place is {session.dim_text(known)} entries long, the block {session.dim_text(size)}"
+            resolve = session.dimensions.resolve
+            if value.type.kind in ("column", "row") and size == ONE and resolve(known) == resolve(value.type.shape[0]):
+                hint = f"did you mean {flipped(session.text(cell) or 'x')}? a vector is a column, its transpose a row"
             session.at(cell, value).fail(
-                f"{session.describe(cell, value)} does not fit into its place in the block matrix",
-                f"the place is {session.dim_text(known)} entries long, the block {session.dim_text(size)}",
+                f"{session.describe(cell, value)} does not fit into its place in the block matrix", hint
             )
 
     for i, line in enumerate(rows):

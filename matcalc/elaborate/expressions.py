@@ -38,6 +38,7 @@ from ..syntax.ast import (
     Str,
     Transpose,
 )  # fmt: skip
+from ..syntax.hints import foreign_function
 from . import operators
 from .blocks import block
 from .context import Origin, Session
@@ -254,7 +255,18 @@ class Visitor:
         """``a(b + c)`` with a known name is a product."""
         if len(node.args) != 1 or node.kwargs:
             self.session.at(node, value).refuse(
-                ShapeError(f"{node.func} is a variable, not a function", hint=f"write {node.func} * (…) for a product")
+                ShapeError(
+                    f"{node.func} is a variable, not a function",
+                    hint=f"write {node.func}[…] for an entry, {node.func} * (…) for a product",
+                )
+            )
+        only = node.args[0]
+        if value.is_array and isinstance(only, Num) and only.value.denominator == 1 and node.span.end:
+            self.session.at(node, value).refuse(
+                ShapeError(
+                    f"{node.func}({only.value}) could be an entry or a product",
+                    hint=f"write {node.func}[{only.value}] for the entry, {only.value} {node.func} for the product",
+                )
             )
         argument = yield self.expression(node.args[0], scope)
         written = Binary("*", Name(node.func, span=node.func_span), node.args[0], True, span=node.span)
@@ -262,14 +274,18 @@ class Visitor:
 
     def unknown_function(self, node: Call) -> MatcalcError:
         """The error for a name that is no function, with the nearest one that is."""
+        span = node.func_span if node.func_span.end else node.span
+        told = foreign_function(node.func)
+        if told is not None:
+            return UnknownName(f"there is no function {node.func}", span=span, hint=told)
         candidates = [*OPERATIONS, *self.resolver.table.functions, "einsum"]
         close = get_close_matches(node.func, sorted(candidates), 8, 0.6)
         close.sort(key=lambda name: name[0] != node.func[0])
         if not close:
             lower = {name.lower(): name for name in sorted(candidates)}
             close = [lower[node.func.lower()]] if node.func.lower() in lower else []
-        hint = f"did you mean {close[0]}?" if close else f"for a product leave a space or write {node.func} * (…)"
-        span = node.func_span if node.func_span.end else node.span
+        define = f"define it, {node.func}(x) = …, or for a product write {node.func} * (…)"
+        hint = f"did you mean {close[0]}?" if close else define
         return UnknownName(f"there is no function {node.func}", span=span, hint=hint)
 
     def known_function(self, node: Call, record: Operation, scope: Scope) -> Visit:
@@ -366,7 +382,7 @@ class Visitor:
         try:
             value_type, make = typing_rule(record)(site, types, dict(record.options) if options is None else options)
         except ShapeError as error:
-            self.explain(error, node, nodes, values)
+            self.explain(error, node, nodes, values, record)
             raise
         except MatcalcError as error:
             error.span = error.span or node.span
@@ -379,10 +395,17 @@ class Visitor:
             result.open = False
         return result
 
-    def explain(self, error: ShapeError, node: Ast, nodes: Sequence[Ast], values: Sequence[Value]) -> None:
+    def explain(
+        self, error: ShapeError, node: Ast, nodes: Sequence[Ast], values: Sequence[Value], record: Operation
+    ) -> None:
         """Add the operands in the reader's words to an error of a typing rule."""
         self.session.guilty = tuple(values)
-        if error.message.startswith("the sizes ") and isinstance(node, Call):
+        square = record.signature.startswith("(n,n)->") or record.name in ("tr", "cofactor", "vech")
+        if error.message.startswith("the sizes ") and square and len(values) == 1:
+            name = node.func if isinstance(node, Call) else record.name
+            error.message = f"{name} takes a square matrix, {self.session.describe(nodes[0], values[0])} is not"
+            error.hint = "declare it square, as matrix(n, n), or take a square product of it"
+        elif error.message.startswith("the sizes ") and isinstance(node, Call):
             error.message = f"{self.session.text(node) or node.func}: {error.message}"
         if error.hint is None and values:
             shown = ", ".join(self.session.describe(part, value) for part, value in zip(nodes, values, strict=True))

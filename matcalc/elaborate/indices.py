@@ -68,7 +68,9 @@ def place_of(session: Session, node: Ast, sizes: dict[str, Dim], indices: dict[s
                     session.at(part).refuse(
                         UnknownName(
                             f"{name} is neither a size nor an index of a sum here",
-                            hint=f"bind it with sum_{{{name}=1}}^{{n}}, or use a size of a declaration",
+                            hint="a vector needs no axis of length one: x is a column, x^T a row"
+                            if name == "None"
+                            else f"bind it with sum_{{{name}=1}}^{{n}}, or use a size of a declaration",
                         )
                     )
             case Add(terms) if not ready:

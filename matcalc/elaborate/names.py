@@ -13,6 +13,8 @@ from ..expr.nodes import Node, Structure, Variable
 from ..expr.typed import SCALAR, Type, matrix
 from ..ops.registry import OPERATIONS
 from ..syntax.ast import Ast, Define, Name
+from ..syntax.greek import NAME_TO_LETTER
+from ..syntax.hints import PROGRAMMING
 from . import operators
 from .context import Origin, Session
 from .declare import kind_of_order
@@ -28,13 +30,16 @@ PREFIX_FUNCTIONS = (
     "inv", "diag", "vec", "tanh", "sinh", "cosh", "sigmoid", "relu", "logdet", "trace",
 )  # fmt: skip
 WORDS = frozenset({"cost", "tank", "mint", "since", "sine", "trx"})
-PROGRAMMING = frozenset(
-    {
-        "if", "else", "elif", "and", "or", "not", "is", "for", "while", "return", "def", "class", "import", "from",
-        "end", "function", "None", "True", "False", "print",
-    }
-)  # fmt: skip
-"""Words of programming languages, which are names only where they are declared."""
+
+
+def following(source: str, end: int) -> str:
+    """What stands behind a name up to the next sum or bracket: the argument that was meant; ``x`` if nothing does.
+
+    >>> following("log A x + y", 3)
+    'A x'
+    """
+    match = re.match(r"[ ]+([A-Za-z][A-Za-z0-9_^'. *]*)", source[end : end + 30])
+    return match[1].strip() if match is not None else "x"
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,13 +208,18 @@ class Resolver:
             hint = "write x^T, or call the variable T_1"
             refuse(UnknownName("T alone is not a name: it marks a transpose", hint=hint))
         if name in OPERATIONS or name in self.table.functions:
-            refuse(UnknownName(f"{name} is a function and needs its argument in brackets", hint=f"write {name}(x)"))
+            hint = f"write {name}({following(self.session.source, node.span.end)})"
+            refuse(UnknownName(f"{name} is a function and needs its argument in brackets", hint=hint))
         for prefix in PREFIX_FUNCTIONS:
             rest = name[len(prefix) :]
             if name.startswith(prefix) and re.fullmatch(r"[A-Zxyzwuvabpq](_?\d+)?", rest) and name not in WORDS:
                 refuse(UnknownName(f"the name {name} is not known", hint=f"write {prefix}({rest})"))
+        joined = len(name) in (2, 3) and name.isalpha() and name not in NAME_TO_LETTER
+        if joined and all(self.known(letter, scope) is not None for letter in name):
+            hint = f"write {' '.join(name)} for the product, or declare {name}"
+            refuse(UnknownName(f"the name {name} is not known, but its letters are", hint=hint))
         if name in PROGRAMMING:
-            hint = "choose with where(condition, a, b), combine masks by .*; a variable of this name is declared"
+            hint = f"{PROGRAMMING[name]}; a variable of this name needs a declaration"
             refuse(UnknownName(f"{name} is a word of programming languages and means nothing here", hint=hint))
         product = re.fullmatch(r"([a-z])T([A-Za-z])([a-z]?)", name)
         if product is not None:

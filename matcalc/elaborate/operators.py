@@ -211,7 +211,7 @@ def _cannot_combine(
     first, second = sorted((lead, position))
     left, right = values[first], values[second]
     texts = session.describe(nodes[first], left), session.describe(nodes[second], right)
-    joint = {"add": "and", "multiply": "by", "divide": "by", "compare": "with"}.get(verb, "and")
+    joint = {"multiply": "by", "divide": "by", "compare": "with", "raise": "to the power"}.get(verb, "and")
     hint = _alignment_hint(session, left, right, nodes[first], nodes[second])
     site = session.at(span_of or nodes[second], left, right)
     site.fail(f"cannot {verb} {texts[0]} {joint} {texts[1]}", hint)
@@ -222,11 +222,12 @@ def _alignment_hint(session: Session, left: Value, right: Value, left_node: Ast,
     kinds = {left.type.kind, right.type.kind}
     if kinds == {"row", "column"}:
         row_text = a if left.type.kind == "row" else b
-        flipped = _flipped(_bracketed(row_text))
-        return f"one is a row, the other a column: did you mean {flipped}?" if row_text else "transpose one of them"
+        turned = flipped(_bracketed(row_text))
+        return f"one is a row, the other a column: did you mean {turned}?" if row_text else "transpose one of them"
     resolve = session.dimensions.resolve
     both = left.type.kind == right.type.kind == "matrix"
-    if both and b and resolve(left.type.shape[0]) == resolve(right.type.shape[1]):
+    mirrored = tuple(map(resolve, right.type.shape[::-1]))
+    if both and b and tuple(map(resolve, left.type.shape)) == mirrored:
         return f"did you mean {_bracketed(b)}^T?"
     if "matrix" in kinds and kinds & {"row", "column"}:
         vector_text = a if right.type.kind == "matrix" else b
@@ -398,22 +399,23 @@ def _cannot_multiply(
     if kinds == ("column", "matrix"):
         site.fail(f"{message}: a column cannot stand before a matrix", f"did you mean {a}^T {b}?")
     if kinds == ("matrix", "column") and p[0] == q[0]:
-        site.fail(message, f"did you mean {_flipped(a)} {b}?")
+        site.fail(message, f"did you mean {flipped(a)} {b}?")
     if kinds == ("row", "matrix") and p[0] == q[1]:
-        site.fail(message, f"did you mean {a} {_flipped(b)}?")
+        site.fail(message, f"did you mean {a} {flipped(b)}?")
     if kinds == ("matrix", "matrix"):
         if p[0] == q[0]:
-            site.fail(message, f"did you mean {_flipped(a)} {b}?")
+            site.fail(message, f"did you mean {flipped(a)} {b}?")
         if p[1] == q[1]:
-            site.fail(message, f"did you mean {a} {_flipped(b)}?")
+            site.fail(message, f"did you mean {a} {flipped(b)}?")
         if p[0] == q[1]:
             site.fail(message, f"did you mean {b} {a}?")
     site.fail(message, f"the inner sizes {session.dim_text(p[-1])} and {session.dim_text(q[0])} must be equal")
 
 
-def _flipped(text: str) -> str:
+def flipped(text: str) -> str:
+    """The transpose of what a text says, as text."""
     bare = _untransposed(text)
-    return f"{text}^T" if bare == text else bare
+    return f"{_bracketed(text)}^T" if bare == text else bare
 
 
 def _untransposed(text: str) -> str:

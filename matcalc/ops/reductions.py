@@ -30,7 +30,8 @@ def axis_of(context: Typing, name: str, given: Type, options: Options, default: 
         axis = int(axis)
     order = len(given.shape)
     if not isinstance(axis, int) or not -order <= axis < order:
-        context.fail(f"{name} has no axis {axis} of {described(context, given)}", f"the axes are 0 to {order - 1}")
+        axes = "its one axis is 0" if order == 1 else f"the axes are 0 to {order - 1}"
+        context.fail(f"{name} has no axis {axis} of {described(context, given)}", axes)
     return axis % order
 
 

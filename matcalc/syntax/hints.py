@@ -42,6 +42,57 @@ STRAY: dict[str, str] = {
     "∝": "write the constant as a factor",
 }
 
+_DERIVATIVE = "write the function only, and name the variable of the derivative beside it (`--wrt x`)"
+_SIZE = "a size is a name: `n` of `x: vector(n)`"
+_STACK = "write `[x; y]` for one below the other, `[A, B]` side by side"
+
+FOREIGN: dict[str, str] = {
+    "matmul": "write the product `A x`, or `A @ x`", "mtimes": "write the product `A x`, or `A @ x`",
+    "multiply": "write `x .* y`", "times": "write `x .* y`", "divide": "write `x ./ y`", "power": "write `x .^ k`",
+    "len": _SIZE, "length": _SIZE, "size": _SIZE, "numel": _SIZE, "shape": _SIZE, "ndim": _SIZE, "ndims": _SIZE,
+    "grad": _DERIVATIVE, "diff": _DERIVATIVE, "derivative": _DERIVATIVE, "jacobian": _DERIVATIVE,
+    "hessian": _DERIVATIVE, "D": _DERIVATIVE, "gradient": _DERIVATIVE,
+    "reshape": "write `unvec(x, m, n)`, which fills column by column, or `vec(A)`",
+    "ravel": "write `vec(A)`, which goes column by column", "flatten": "write `vec(A)`, which goes column by column",
+    "concatenate": _STACK, "vstack": _STACK, "hstack": _STACK, "stack": _STACK, "cat": _STACK, "vertcat": _STACK,
+    "zeros_like": "write `zeros(n)`", "ones_like": "write `ones(n)`", "identity": "write `I` or `I(n)`",
+    "repmat": "write `x ones(n)^T`, the product with a row of ones", "tile": "write `x ones(n)^T`",
+    "eig": "write `eigvals(S)`", "eigh": "write `eigvals(S)`", "eigvalsh": "write `eigvals(S)`",
+    "svd": "write `svdvals(A)`", "cholesky": "write `chol(S)`", "lstsq": "write `A \\ b`, or `pinv(A) b`",
+    "sigma": "write `sigmoid(x)`", "logistic": "write `sigmoid(x)`", "arange": "write a sum over an index: `sum_i`",
+    "sumsq": "write `x^T x`", "argmin": "write `argmax(-x)`", "dotproduct": "write `x^T y`",
+    "print": "write the formula alone",
+    "eval": "nothing is executed here; write a formula", "exec": "nothing is executed here; write a formula",
+    "__import__": "nothing is executed here; write a formula", "open": "nothing is read here; write a formula",
+}  # fmt: skip
+"""What other languages call it, and how it is written here."""
+
+PROGRAMMING: dict[str, str] = {
+    **dict.fromkeys(("if", "else", "elif"), "choose with `where(condition, a, b)`"),
+    **dict.fromkeys(
+        ("and", "or", "not", "is"), "masks are numbers: `(a < 1) .* (b < 2)` for and, `1 - (a < 1)` for not"
+    ),
+    **dict.fromkeys(("for", "while"), "write a sum over an index: `sum_{i=1}^{n} x_i`"),
+    **dict.fromkeys(
+        ("return", "def", "function", "end", "class"), "write the formula; `f(x) = ...` defines a function"
+    ),
+    **dict.fromkeys(("import", "from", "print"), "write the formula alone; its functions are all known"),
+    **dict.fromkeys(("None", "True", "False"), "write a number: 0 or 1"),
+}
+"""Words of programming languages, which are names only where they are declared, and what to write."""
+
+
+def foreign_function(name: str) -> str | None:
+    """How a function of NumPy, MATLAB or a computer algebra system is written here.
+
+    >>> foreign_function("matmul"), foreign_function("softmax")
+    ('write the product `A x`, or `A @ x`', None)
+    """
+    if len(name) == 2 and name[0] == "d":
+        return _DERIVATIVE
+    return FOREIGN.get(name)
+
+
 OPERATORS = frozenset({"SIGN", "PRODUCT", "COMPARE", "CARET", "EQUALS", "COLON", "ROOT", "TIMES"})
 OPENERS = frozenset(
     {"OPEN", "BLOCK_OPEN", "CALL_OPEN", "INDEX_OPEN", "SUB_OPEN", "INNER_OPEN", "NORM_OPEN", "BAR_OPEN", "SHAPE_OPEN"}
@@ -161,6 +212,10 @@ def method_call(prefix: str, attribute: str, span: Span) -> ParseError:
         )
     if name in ("dot", "matmul", "mm"):
         fix = f"write the product `{prefix} B`, or `{prefix} @ B`"
+    elif name in ("shape", "size", "ndim"):
+        fix = _SIZE
+    elif name in ("reshape", "ravel", "flatten"):
+        fix = FOREIGN[name]
     elif name in ("H", "mT", "t"):
         fix = f"write `{prefix}^T`"
     else:
@@ -277,6 +332,9 @@ def unexpected(token: Token, previous: Token | None, expected: frozenset[str], i
         found = _ends_too_early(token, previous, expected, inside)
         if found is not None:
             return found
+    if kind == "COLON" and inside == "CALL_OPEN":
+        hint = "entries are taken in square brackets: `A[:, 1]`, `x[1:3]`"
+        return ParseError("`:` cannot stand in round brackets.", span=span, hint=hint)
     if kind in DIVIDERS and starts:
         return ParseError(
             f"A value is missing before {describe(token)}.", span=span, hint="write it, or remove the separator"
@@ -418,11 +476,14 @@ def _operator_after_operator(token: Token, previous: Token) -> ParseError:
         )
     if previous.kind == "EQUALS" and token.kind == "EQUALS":
         return ParseError("Two `=` stand apart.", span=Span(previous.start, token.end), hint="compare with `==`")
-    return ParseError(
-        f"A value is missing between {both}.",
-        span=Span(previous.start, token.end),
-        hint="write the value, or remove one of the two operators",
-    )
+    hint = "write the value, or remove one of the two operators"
+    if previous.text == token.text == "/":
+        hint = "write `floor(x ./ y)` for whole quotients"
+    elif previous.text == token.text == ":":
+        hint = "a range has two ends and no step: `x[1:3]`"
+    elif token.kind == "EQUALS":
+        hint = f"write `z = x {previous.text} y`, with a name of its own"
+    return ParseError(f"A value is missing between {both}.", span=Span(previous.start, token.end), hint=hint)
 
 
 def _way_on(expected: frozenset[str]) -> str:

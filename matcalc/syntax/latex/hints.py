@@ -85,9 +85,10 @@ def empty_fraction(name: str, span: Span) -> ParseError:
 
 def unclosed(opener: str, closer: str, span: Span) -> ParseError:
     shown = {"{": r"\{", "<": r"\langle", "||": r"\|", "floor": r"\lfloor", "ceil": r"\lceil"}.get(opener, opener)
-    what = "bar" if opener in ("|", "||") else "bracket"
+    what = "bar" if opener in ("|", "||") else "bracket" if closer else "environment"
+    closing = closer or rf"\end{{{opener}}}"
     return ParseError(
-        f"The {what} `{shown}` opened here is never closed.", span=span, hint=f"add the missing `{closer}`"
+        f"The {what} `{shown}` opened here is never closed.", span=span, hint=f"add the missing `{closing}`"
     )
 
 

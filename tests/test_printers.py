@@ -727,14 +727,16 @@ p_i = x_i²
 D_{ij} = x_i x_j
 r₁ᵀ r₁ + λ ‖x‖²"""
 
-PROGRAM_LATEX = r"""A, B \in \mathbb{R}^{m \times 2 n}\ \text{symmetric}\ \text{positive} \\
-\lambda \in \mathbb{R} \\
-x \in \mathbb{R}^{n + 1} \\
-f\left(t, u\right) = \frac{t}{1 + \exp\left(-u\right)} \\
-r_{1} = A x - y \\
-p_{i} = x_{i}^{2} \\
-D_{ij} = x_{i} x_{j} \\
-r_{1}^{\top} r_{1} + \lambda \left\|x\right\|^{2}"""
+PROGRAM_LATEX = r"""\begin{aligned}
+& A, B \in \mathbb{R}^{m \times 2 n}\ \text{symmetric}\ \text{positive} \\
+& \lambda \in \mathbb{R} \\
+& x \in \mathbb{R}^{n + 1} \\
+f\left(t, u\right) &= \frac{t}{1 + \exp\left(-u\right)} \\
+r_{1} &= A x - y \\
+p_{i} &= x_{i}^{2} \\
+D_{ij} &= x_{i} x_{j} \\
+& r_{1}^{\top} r_{1} + \lambda \left\|x\right\|^{2}
+\end{aligned}"""
 
 
 def test_programs_are_printed_one_statement_a_line() -> None:

@@ -143,7 +143,7 @@ def to_latex(ast: Ast, *, heads: Mapping[str, str] | None = None) -> str:
 
     Parameters
     ----------
-    ast: an expression, a statement or a program (statements become lines that end in ``\\``).
+    ast: an expression, a statement or a program (statements become the lines of an ``aligned`` environment).
     heads: more entries for `DEFAULT_HEADS`, as operation records give them; empty ones are ignored.
 
     Raises
@@ -155,11 +155,22 @@ def to_latex(ast: Ast, *, heads: Mapping[str, str] | None = None) -> str:
     if any(isinstance(node, Name) and node.id == "sigma" for node in walk(ast)):
         table["sigmoid"] = r"\operatorname{sigmoid}"  # the letter is taken by a variable
     style = _style(_Context(table))
-    if isinstance(ast, Program):
-        lines = [_statement(statement, style) for statement in ast.statements]
-        # a line that begins with a minus would go on from the line above
-        return " \\\\\n".join(f"{{{line}}}" if line[0] in "-+" and place else line for place, line in enumerate(lines))
-    return _statement(ast, style)
+    if not isinstance(ast, Program):
+        return _statement(ast, style)
+    lines = [_statement(statement, style) for statement in ast.statements]
+    if len(lines) == 1:
+        return lines[0]
+    body = " \\\\\n".join(_aligned(statement, line) for statement, line in zip(ast.statements, lines, strict=True))
+    return f"\\begin{{aligned}}\n{body}\n\\end{{aligned}}"
+
+
+def _aligned(statement: Ast, line: str) -> str:
+    """A line of an ``aligned`` environment: what is assigned stands left of the sign, a formula right of it."""
+    if isinstance(statement, Assign | Define):
+        left, equals, right = line.partition(" = ")
+        return f"{left} &{equals.lstrip()}{right}"
+    # a line that begins with a minus would go on from the line above
+    return f"& {{{line}}}" if line[0] in "-+" else f"& {line}"
 
 
 def _style(context: _Context) -> Style:

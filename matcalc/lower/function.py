@@ -649,6 +649,9 @@ def _as_array(argument: Argument, value: Any) -> Array:
         raise ShapeError(
             f"{name} is not a rectangular array: {error}", hint="give every row as many entries"
         ) from error
+    except (TypeError, RuntimeError) as error:
+        # what other libraries raise where their array is on a graphics card or part of a graph
+        raise DomainError(f"{name} cannot be read as an array: {error}", hint="pass a NumPy array") from error
     if array.dtype == object and hasattr(value, "toarray"):
         raise DomainError(f"{name} is a sparse matrix; arrays are expected", hint=f"pass {name}.toarray()")
     return array

@@ -35,6 +35,8 @@ from .structures import Network, Piece, entries, finished, resolve
 NUMBERS = {"pi": math.pi, "e": math.e, "inf": math.inf}
 AXES = range(64)
 SCALARS = frozenset({"size", *NUMBERS})
+MEANS = frozenset({"var", "std"})
+"""Calls that divide by how many entries there are."""
 
 Flat = tuple[Exact, list[tuple[Node, Exact, tuple[int, ...]]], dict[int, Dim]]
 """A product with its nested products taken apart: coefficient, factors, size of every label."""
@@ -274,6 +276,8 @@ class _Lowering:
         assert isinstance(node, Call)
         operands = [self.whole(self.values[arg.digest], arg.shape) for arg in node.args]
         facts = "spd" if len(node.args) == 1 and _is_spd(node.args[0]) else ""
+        if node.op in MEANS:
+            self.builder.nonzero.update(dict.fromkeys(node.args[0].shape[node.order :]))
         value = self.builder.emit("call", operands, node.shape, (node.op, template_of(node), facts))
         return Tensor(value, tuple(range(node.order)))
 

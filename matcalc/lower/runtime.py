@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -172,7 +173,7 @@ def normalize(x: Any, core: int = 1) -> Any:
 def prodexcept(x: Any, core: int = 1) -> Any:
     """For every entry the product of all the others, right where entries are 0."""
     x = np.asarray(x)
-    flat = x.reshape(*x.shape[: x.ndim - core], -1)
+    flat = _flattened(x, core)
     before = np.ones_like(flat)
     after = np.ones_like(flat)
     np.cumprod(flat[..., :-1], axis=-1, out=before[..., 1:])
@@ -180,11 +181,17 @@ def prodexcept(x: Any, core: int = 1) -> Any:
     return (before * after).reshape(x.shape)
 
 
+def _flattened(x: Array, core: int) -> Array:
+    """The last ``core`` axes as one; its length is counted, for an empty array leaves it open."""
+    split = x.ndim - core
+    return x.reshape(*x.shape[:split], math.prod(x.shape[split:]))
+
+
 def prodexcept2(x: Any, core: int = 1) -> Any:
     """For every pair of different entries the product of all the others, 0 for an entry with itself."""
     x = np.asarray(x)
     lead, block = x.shape[: x.ndim - core], x.shape[x.ndim - core :]
-    flat = x.reshape(*lead, -1)
+    flat = _flattened(x, core)
     count = flat.shape[-1]
     wide = np.repeat(flat[..., None, :], count, axis=-2)
     places = np.arange(count)
@@ -247,19 +254,31 @@ def adj_frechet(A: Any, E: Any) -> Any:
     return sign[..., None, None] * (V @ inside @ Ut)
 
 
+def eigvals(A: Any) -> Array:
+    """The eigenvalues of a symmetric matrix, ascending."""
+    return np.linalg.eigvalsh(_known(A))
+
+
+def _known(A: Any) -> Any:
+    """A matrix without NaN, for which LAPACK answers with arbitrary eigenvalues."""
+    if np.isnan(np.sum(A)) and np.isnan(A).any():
+        raise np.linalg.LinAlgError("the matrix has entries that are not numbers")
+    return A
+
+
 def eigmax(A: Any) -> Any:
     """The largest eigenvalue of a symmetric matrix."""
-    return np.linalg.eigvalsh(A)[..., -1]
+    return eigvals(A)[..., -1]
 
 
 def eigmin(A: Any) -> Any:
     """The smallest eigenvalue of a symmetric matrix."""
-    return np.linalg.eigvalsh(A)[..., 0]
+    return eigvals(A)[..., 0]
 
 
 def eigvecs(A: Any) -> Any:
     """Eigenvectors as columns by ascending eigenvalue; the entry of largest size in each is positive."""
-    vectors = np.linalg.eigh(A)[1]
+    vectors = np.linalg.eigh(_known(A))[1]
     return vectors * _orientation(vectors)
 
 
@@ -284,13 +303,13 @@ def _mean_projector(left: Array, right: Array, tied: Array) -> Array:
 
 def eigmaxproj(A: Any) -> Any:
     """``v v^T`` of the largest eigenvalue, the mean over equal ones."""
-    values, vectors = np.linalg.eigh(A)
+    values, vectors = np.linalg.eigh(_known(A))
     return _mean_projector(vectors, vectors, _tied(values, values[..., -1]))
 
 
 def eigminproj(A: Any) -> Any:
     """``v v^T`` of the smallest eigenvalue, the mean over equal ones."""
-    values, vectors = np.linalg.eigh(A)
+    values, vectors = np.linalg.eigh(_known(A))
     return _mean_projector(vectors, vectors, _tied(values, values[..., 0]))
 
 

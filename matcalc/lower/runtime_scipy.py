@@ -29,13 +29,20 @@ def _each(function: Callable[..., Any], *matrices: Any) -> Array:
     dtype = floating(*matrices)
     arrays = [np.asarray(matrix, dtype=np.result_type(dtype, float)) for matrix in matrices]
     if arrays[0].ndim == 2:
-        return _real(function(*arrays), dtype)
+        return _one(function, arrays, dtype)
     lead = arrays[0].shape[:-2]
-    values = [_real(function(*(array[place] for array in arrays)), dtype) for place in np.ndindex(lead)]
+    values = [_one(function, [array[place] for array in arrays], dtype) for place in np.ndindex(lead)]
     if not values:
         return np.empty(arrays[-1].shape, dtype=dtype)
     stacked: Array = np.stack(values).reshape(*lead, *values[0].shape)
     return stacked
+
+
+def _one(function: Callable[..., Any], matrices: list[Array], dtype: np.dtype[Any]) -> Array:
+    """The value, which has the shape of the last matrix; NaN where an entry is not finite, which SciPy refuses."""
+    if not all(np.isfinite(matrix).all() for matrix in matrices):
+        return np.full(matrices[-1].shape, np.nan, dtype=dtype)
+    return _real(function(*matrices), dtype)
 
 
 def _real(value: Any, dtype: np.dtype[Any]) -> Array:

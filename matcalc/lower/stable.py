@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 
-from ..expr.build import add, is_ones, number, product, scale, split_coefficient, with_children
+from ..expr.build import add, is_ones, number, product, scale, split_coefficient, with_children, zeros
 from ..expr.dims import Dim
 from ..expr.facts import is_definite, is_nonnegative
 from ..expr.nodes import Call, Exact, Map, Node, Product, Structure, Sum, Variable, derived, postorder
@@ -67,7 +67,7 @@ def _rebuilt(roots: Sequence[Node], rule: Rule) -> tuple[Node, ...]:
 
 def recognised(*roots: Node) -> tuple[Node, ...]:
     """The logarithm of a probability as a function of its own, and cross-entropy of logits in the usual form."""
-    return _rebuilt(_rebuilt(roots, _logarithm), _logits)
+    return _rebuilt(_rebuilt(_rebuilt(roots, _logarithm), _quotient), _logits)
 
 
 SMOOTH = {"det": "smooth_det", "adj": "smooth_adj"}
@@ -109,23 +109,213 @@ def named_as_written(*roots: Node) -> tuple[Node, ...]:
 
 
 def _logarithm(node: Node) -> Node | None:
-    """``log(softmax(z))``, ``log(sigmoid(u))``, ``log(1 - sigmoid(u))`` and ``log(cosh(u))``."""
-    if not (isinstance(node, Map) and node.op == "log" and node.axes == (tuple(range(node.order)),)):
+    """The logarithm of what is made of exponentials and probabilities, without either."""
+    if not (isinstance(node, Map) and node.op in ("log", "log1p") and node.axes == (tuple(range(node.order)),)):
         return None
     (arg,) = node.args
+    if node.op == "log1p":
+        inside = _exponent(arg)
+        return None if inside is None or is_ones(arg) else _unary("softplus", inside)
+    return _logarithm_of(arg)
+
+
+def _logarithm_of(arg: Node) -> Node | None:
+    """The logarithm of a node where it has a form of its own.
+
+    ``softmax(z)``, ``sigmoid(u)``, ``1 - sigmoid(u)``, ``cosh(u)``, ``1 - tanh(u)^2``, sums of exponentials, and
+    products of these.
+    """
     if isinstance(arg, Call) and arg.op == "softmax":
         return Call("log_softmax", arg.args, arg.shape, arg.parameters)
     if isinstance(arg, Map) and arg.op == "sigmoid":
         return scale(-1, _unary("softplus", scale(-1, arg.args[0])))
     if isinstance(arg, Map) and arg.op == "cosh":
-        (u,) = arg.args
-        tail = add([(1, _unary("softplus", scale(2, u))), (-1, u)], u.shape)
-        constant = _spread(Map("log", (number(2),), ((),), ()), u)
-        return add([(1, tail), (-1, constant)], u.shape)
+        return _logarithm_of_cosh(arg.args[0])
     complement = _one_minus(arg)
     if isinstance(complement, Map) and complement.op == "sigmoid":
         return scale(-1, _unary("softplus", complement.args[0]))
-    return _logarithm_of_entries(arg)
+    if complement is not None:
+        square = _factors(complement)
+        if len(square) == 1 and square[0][1] == 2 and isinstance(square[0][0], Map) and square[0][0].op == "tanh":
+            return scale(-2, _logarithm_of_cosh(square[0][0].args[0]))
+    coefficient, inner = split_coefficient(arg)
+    if coefficient > 0 and coefficient != 1:
+        found = _logarithm_of(inner)
+        return None if found is None else add([(1, found), (1, _spread(_log_of_number(coefficient), arg))], arg.shape)
+    if isinstance(arg, Call) and arg.op == "prod":
+        found = _logarithm_of(arg.args[0])
+        sizes = dict(enumerate(arg.args[0].shape))
+        return None if found is None else product([(found, 1, tuple(sizes))], range(arg.order), sizes)
+    return _logarithm_of_exponentials(arg) or _logarithm_of_factors(arg) or _logarithm_of_entries(arg)
+
+
+def _logarithm_of_cosh(u: Node) -> Node:
+    tail = add([(1, _unary("softplus", scale(2, u))), (-1, u)], u.shape)
+    return add([(1, tail), (-1, _spread(_log_of_number(2), u))], u.shape)
+
+
+def _log_of_number(value: Exact) -> Node:
+    return Map("log", (number(value),), ((),), ())
+
+
+def _exponent(node: Node) -> Node | None:
+    """The u of ``exp(u)``, of a product of exponentials, or of ones."""
+    if is_ones(node):
+        return zeros(node.shape)
+    if isinstance(node, Product) and list(node.summed):
+        return None
+    terms: Terms = []
+    for inner, exponent, labels in _factors(node):
+        if not _is_exponential(inner):
+            return None
+        terms.append((exponent, product([(inner.children[0], 1, labels)], range(node.order), _sizes_of(node))))
+    return add(terms, node.shape) if terms else None
+
+
+def _is_exponential(node: Node) -> bool:
+    return isinstance(node, Map) and node.op == "exp" and node.axes == (tuple(range(node.order)),)
+
+
+def _logarithm_of_exponentials(arg: Node) -> Node | None:
+    """``log(exp(u) + exp(v)) = u + softplus(v - u)``, term after term."""
+    if not isinstance(arg, Sum) or not 2 <= len(arg.terms) <= LARGEST_DISTRIBUTED:
+        return None
+    total: Node | None = None
+    for coefficient, part in arg.terms:
+        inside = _exponent(part)
+        if inside is None or coefficient <= 0:
+            return None
+        if coefficient != 1:
+            inside = add([(1, inside), (1, _spread(_log_of_number(coefficient), arg))], arg.shape)
+        if total is None:
+            total = inside
+            continue
+        total = add([(1, total), (1, _unary("softplus", add([(1, inside), (-1, total)], arg.shape)))], arg.shape)
+    return total
+
+
+def _logarithm_of_factors(arg: Node) -> Node | None:
+    """The sum of the logarithms of factors that are positive, if one of them has a form of its own."""
+    if not isinstance(arg, Product):
+        return None
+    terms: Terms = []
+    recognised_one = False
+    summed: list[Operand] = []
+    for inner, exponent, labels in _factors(arg):
+        if set(labels) & set(arg.summed):
+            summed.append((inner, exponent, labels))
+            continue
+        own = _logarithm_of(inner)
+        recognised_one = recognised_one or own is not None
+        if own is None:
+            if not _away_from_zero(inner):
+                return None
+            own = _unary("log", inner)
+        terms.append((exponent, product([(own, 1, labels)], range(arg.order), _sizes_of(arg))))
+    if summed:
+        total = _logarithm_of_sum(arg, summed)
+        if total is None:
+            return None
+        terms.append((1, total))
+    elif not recognised_one or any(label in arg.summed for label in _sizes_of(arg)):
+        return None
+    return add(terms, arg.shape)
+
+
+def _logarithm_of_sum(arg: Product, summed: Sequence[Operand]) -> Node | None:
+    """The log-sum-exp of the one factor that carries the summed labels of a product."""
+    if len(summed) != 1:
+        return None
+    base, exponent, labels = summed[0]
+    if exponent != 1 or not _is_exponential(base) or len(set(labels)) < len(labels) or set(arg.summed) - set(labels):
+        return None
+    kept = [label for label in labels if label not in arg.summed]
+    names = {label: place for place, label in enumerate([*kept, *arg.summed])}
+    sizes = _sizes_of(arg)
+    inside = product(
+        [(base.children[0], 1, tuple(names[label] for label in labels))],
+        range(len(names)),
+        {place: sizes[label] for label, place in names.items()},
+    )
+    shape = tuple(sizes[label] for label in kept)
+    total = Call("logsumexp", (inside,), shape, (("core", len(list(arg.summed))),))
+    return product([(total, 1, tuple(kept))], range(arg.order), {label: sizes[label] for label in range(arg.order)})
+
+
+# --- quotients of exponentials -------------------------------------------------------------------
+
+
+def _quotient(node: Node) -> Node | None:
+    """Exponentials over sums of exponentials as sigmoid, softmax and tanh; roots of exponentials as exponentials."""
+    if not isinstance(node, Product):
+        return None
+    if any(_is_exponential(base) and not isinstance(exponent, int) for base, exponent, _ in node.factors):
+        return product([_rooted(factor) for factor in _factors(node)], range(node.order), _sizes_of(node))
+    for place, (divisor, power, labels) in enumerate(node.factors):
+        if power != -1:
+            continue
+        for other, (inner, exponent, own) in enumerate(node.factors):
+            if exponent != 1 or other == place:
+                continue
+            found = _share(divisor, labels, inner, own) or _share_inside(divisor, labels, inner, own)
+            if found is not None:
+                rest = [factor for k, factor in enumerate(_factors(node)) if k not in (place, other)]
+                return product([*rest, found], range(node.order), _sizes_of(node))
+    return None
+
+
+def _rooted(factor: Operand) -> Operand:
+    node, exponent, labels = factor
+    if not _is_exponential(node) or isinstance(exponent, int):
+        return factor
+    return _unary("exp", scale(exponent, node.children[0])), 1, labels
+
+
+def _share_inside(divisor: Node, labels: tuple[int, ...], inner: Node, own: tuple[int, ...]) -> Operand | None:
+    """``(exp(z)^T y) / sum(exp(z))``: the divisor taken into a product."""
+    if not isinstance(inner, Product) or not set(labels) <= set(own) or len(set(own)) < len(own):
+        return None
+    inside = tuple(own.index(label) for label in labels)
+    for place, (base, exponent, names) in enumerate(inner.factors):
+        found = _share(divisor, inside, base, names) if exponent == 1 else None
+        if found is not None:
+            rest = [factor for k, factor in enumerate(_factors(inner)) if k != place]
+            return product([*rest, found], range(inner.order), _sizes_of(inner)), 1, own
+    return None
+
+
+def _share(divisor: Node, labels: tuple[int, ...], inner: Node, own: tuple[int, ...]) -> Operand | None:
+    """``exp(u) / (exp(u) + exp(v))`` as a sigmoid, ``exp(z) / sum(exp(z))`` as a softmax, and tanh."""
+    if isinstance(divisor, Sum) and len(divisor.terms) == 2 and labels == own:
+        (first, u), (second, v) = divisor.terms
+        ends = _exponent(u), _exponent(v)
+        if ends[0] is None or ends[1] is None or first != second or first <= 0:
+            return None
+        difference = add([(1, ends[0]), (-1, ends[1])], divisor.shape)
+        if isinstance(inner, Sum) and len(inner.terms) == 2:
+            # (exp(u) - exp(v)) / (exp(u) + exp(v)) is the tanh of half the difference
+            signs = {part: coefficient for coefficient, part in inner.terms}
+            if signs.get(u) is None or signs.get(v) != -signs[u]:
+                return None
+            share = _unary("tanh", scale(Fraction(1, 2), difference))
+            return scale(Fraction(signs[u]) / Fraction(first), share), 1, own
+        if inner not in (u, v) or is_ones(inner):
+            return None
+        share = _unary("sigmoid", difference if inner == u else scale(-1, difference))
+        return scale(Fraction(1) / Fraction(first), share), 1, own
+    if not _is_exponential(inner) or not isinstance(divisor, Product) or len(divisor.factors) != 1:
+        return None
+    base, exponent, names = divisor.factors[0]
+    summed = list(divisor.summed)
+    if base != inner or exponent != 1 or len(summed) != 1 or sorted(names) != list(range(len(names))):
+        return None
+    if len(set(own)) < len(own) or any(
+        own[axis] != labels[name] for axis, name in enumerate(names) if name < len(labels)
+    ):
+        return None
+    z = inner.children[0]
+    turned = product([(z, 1, names)], range(len(names)), dict(zip(names, z.shape, strict=True)))
+    return Call("softmax", (turned,), turned.shape), 1, (*labels, own[names.index(summed[0])])
 
 
 def _logarithm_of_entries(arg: Node) -> Node | None:
@@ -150,7 +340,7 @@ def _logarithm_of_entries(arg: Node) -> Node | None:
     if chosen != set(arg.summed) or not chosen <= set(inside[0].labels):
         return None
     base = inside[0].node
-    found = _logarithm(_unary("log", base))
+    found = _logarithm_of(base)
     if found is None:
         return None
     factors: list[Operand] = [(found, 1, f.labels) if f is inside[0] else f for f in arg.factors]
@@ -302,7 +492,7 @@ def _cancel_once(node: Product) -> Node | None:
     powers = {(f.node, f.labels): f.exponent for f in node.factors if _can_vanish(f.node)}
     if not powers:
         return None
-    picked = _picked(node, powers)
+    picked = _picked(node, powers) or _tangents(node, powers)
     if picked is not None:
         return picked
     for place, (inner, exponent, labels) in enumerate(node.factors):
@@ -339,6 +529,22 @@ def _picked(node: Product, powers: Mapping[tuple[Node, tuple[int, ...]], Exact])
                 for other in node.factors
             ]
             return product(operands, range(node.order), _sizes_of(node))
+    return None
+
+
+def _tangents(node: Product, powers: Mapping[tuple[Node, tuple[int, ...]], Exact]) -> Node | None:
+    """``sinh(u) / cosh(u)`` is ``tanh(u)``."""
+    for place, (base, exponent, labels) in enumerate(node.factors):
+        if not isinstance(base, Map) or base.op != "sinh" or exponent <= 0:
+            continue
+        below = _unary("cosh", base.args[0])
+        if powers.get((below, labels), 0) > -1:
+            continue
+        rest = [factor for k, factor in enumerate(_factors(node)) if k != place]
+        turned: list[Operand] = [(_unary("tanh", base.args[0]), 1, labels), (below, 1, labels)]
+        if exponent != 1:
+            turned.append((base, exponent - 1, labels))
+        return product([*rest, *turned], range(node.order), _sizes_of(node))
     return None
 
 
@@ -465,10 +671,18 @@ def _own_masks(node: Node) -> frozenset[Located]:
 
 def _product_masks(factors: Iterable[Operand]) -> list[Located]:
     found: dict[Located, None] = {}
+    tied: list[tuple[int, ...]] = []
     for inner, exponent, labels in factors:
-        if exponent > 0:
+        if isinstance(inner, Structure) and inner.kind == "delta":
+            tied.append(labels)
+        elif exponent > 0:
             own = sorted(_masks(inner), key=lambda located: (located[0].digest, located[1]))
             found.update({(mask, tuple(labels[axis] for axis in axes)): None for mask, axes in own})
+    for one, other in (ends for left, right in tied for ends in ((left, right), (right, left))):
+        # off a diagonal the product is 0 anyway, on it a mask of the rows is one of the columns
+        for mask, labels in list(found):
+            if one in labels:
+                found[mask, tuple(other if label == one else label for label in labels)] = None
     return list(found)
 
 

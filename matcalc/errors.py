@@ -16,6 +16,19 @@ class Span:
     end: int
 
 
+def visible(text: str) -> str:
+    """A text that does nothing to a terminal or a page but be seen: other characters are replaced, one for one.
+
+    >>> visible("x\\x1b[31m")
+    'x�[31m'
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() or c == "\n" else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text
+    )
+
+
 class MatcalcError(ValueError):
     """Base of every error matcalc raises on purpose.
 
@@ -60,7 +73,7 @@ class MatcalcError(ValueError):
         if place is None or self.span is None or self.source is None:
             return None
         line, column = place
-        text = self.source.split("\n")[line - 1]
+        text = visible(self.source.split("\n")[line - 1])
         shift = 0
         if len(text) > 100:
             shift = max(0, column - 1 - 50)
@@ -69,11 +82,11 @@ class MatcalcError(ValueError):
         return f"  {text}\n  {' ' * (column - 1 - shift)}{'^' * width}"
 
     def __str__(self) -> str:
-        parts = [self.message]
+        parts = [visible(self.message)]
         if self.caret is not None:
             parts.append(self.caret)
         if self.hint:
-            parts.append(f"hint: {self.hint}")
+            parts.append(f"hint: {visible(self.hint)}")
         return "\n".join(parts)
 
     def to_dict(self) -> dict[str, Any]:
@@ -81,13 +94,13 @@ class MatcalcError(ValueError):
         place = self.position
         return {
             "code": self.code,
-            "message": self.message,
+            "message": visible(self.message),
             "offset": None if self.span is None else self.span.start,
             "end": None if self.span is None else self.span.end,
             "line": None if place is None else place[0],
             "column": None if place is None else place[1],
             "caret": self.caret,
-            "hint": self.hint,
+            "hint": None if self.hint is None else visible(self.hint),
         }
 
 
@@ -132,9 +145,7 @@ def require_one_of(value: object, allowed: Iterable[str], what: str) -> None:
     plural = what[:-2] + "es" if what.endswith("ax") else f"{what}s"
     listed = f"the {plural} are {', '.join(words)}"
     near = get_close_matches(value.strip().lower(), words, 1, 0.6) if isinstance(value, str) else []
-    raise UsageError(
-        f"there is no {what} {shown(value)}", hint=f"did you mean {near[0]}? {listed}" if near else listed
-    )
+    raise UsageError(f"there is no {what} {shown(value)}", hint=f"did you mean {near[0]}? {listed}" if near else listed)
 
 
 def require_seed(seed: object) -> None:

@@ -146,6 +146,11 @@ def _spaced(text: str) -> str:
     return " ".join(text) if len(text) == 2 and text.isalpha() else text
 
 
+def is_name(text: str) -> bool:
+    """Whether a text is a name, of Latin and Greek letters alone."""
+    return _NAME.fullmatch(text) is not None
+
+
 def canonical_name(text: str) -> str:
     """The one spelling of a name: Greek letters by name, subscripts with an underscore.
 
@@ -155,7 +160,7 @@ def canonical_name(text: str) -> str:
     Raises ParseError where the text is not a name.
     """
     stripped = text.strip()
-    _check_visible(text)
+    check_visible(text)
     if _NAME.fullmatch(stripped):
         return spell(stripped)
     braced = _BRACED_NAME.fullmatch(stripped)
@@ -185,11 +190,15 @@ def scan(
     Raises ParseError, LimitError.
     """
     check_length(text)
-    _check_visible(text)
+    check_visible(text)
     return _Scanner(text, _split(text), is_function, close_first, type_only).scan()
 
 
-def _check_visible(text: str) -> None:
+def check_visible(text: str) -> None:
+    """Refuse characters that cannot be seen or that change the order of others.
+
+    Raises ParseError with the position of the first one.
+    """
     found = _INVISIBLE.search(text, 1 if text.startswith("\ufeff") else 0)
     if found is not None:
         raise hints.invisible_character(text, found.start())

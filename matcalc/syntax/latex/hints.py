@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ...errors import ParseError, Span, Unsupported
 from .. import hints as plain
+from ..scan import is_name
 from ..table import END, Token
 from .tex import LAYOUT_ENVIRONMENTS, unclosed_brace
 from .vocabulary import (
@@ -236,6 +237,18 @@ def prose(words: str, span: Span) -> ParseError:
     return ParseError(f"The words “{words}” stand inside of a formula.", span=span, hint="leave them out")
 
 
+def no_name(text: str, span: Span) -> ParseError:
+    """Letters that no name may have, such as those that look like others."""
+    for position, character in enumerate(text):
+        if not character.isascii() and not is_name(character):
+            alike = plain.stray_character(text, position)
+            alike.span = span
+            return alike
+    return ParseError(
+        f"`{text}` is not a name.", span=span, hint="a name is a letter, followed by letters, digits and subscripts"
+    )
+
+
 def stray(text: str, span: Span) -> ParseError:
     known = {
         "!": "a factorial is `\\exp(\\operatorname{lgamma}(n + 1))`",
@@ -246,6 +259,10 @@ def stray(text: str, span: Span) -> ParseError:
         "#": "a parameter can only stand in a macro",
         '"': "leave out the quotation marks",
     }
+    if len(text) == 1 and not text.isascii():
+        alike = plain.stray_character(text, 0)
+        alike.span = span
+        return alike
     return ParseError(
         f"`{text}` means nothing here.", span=span, hint=known.get(text, "remove it, or write it in words")
     )

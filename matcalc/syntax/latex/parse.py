@@ -11,7 +11,7 @@ from ...errors import MatcalcError, ParseError, Span, Unsupported, UsageError
 from ...limits import check_length
 from ..ast import Assign, Ast, Call, Declare, IndexSum, Name, Num, Output, Program, Request
 from ..rewrite import parts_of, rewritten
-from ..scan import no_function
+from ..scan import check_visible, no_function
 from ..table import TABLES, UnexpectedTokenError, load_table, run
 from . import hints
 from .build import ACTIONS, ConditionalSum, Line, Wanted
@@ -50,6 +50,7 @@ def parse(text: str, *, is_function: Callable[[str], bool] = no_function, declar
 
 def _program(text: str, is_function: Callable[[str], bool], declared: Collection[str]) -> Program:
     check_length(text)
+    check_visible(text)
     chosen, prose = formulas(split(text))
     symbols = expand(chosen)
     known = Known(is_function, frozenset(declared))

@@ -13,7 +13,7 @@ from ...errors import ParseError, Span, Unsupported
 from ...limits import current, exceeded, tick
 from .. import hints as plain_hints
 from ..greek import spell
-from ..scan import NORM_KINDS, PROPERTIES
+from ..scan import NORM_KINDS, PROPERTIES, is_name
 from ..table import END, Token
 from . import hints
 from .symbols import SCRIPTS, Scripts, Symbols, letter_of
@@ -191,6 +191,8 @@ class _Scanner(Symbols):
     # --- small tools -----------------------------------------------------------------------------
 
     def emit(self, kind: str, start: int, end: int, value: str = "", text: str | None = None) -> None:
+        if kind == "NAME" and not is_name(value):
+            raise hints.no_name(value, Span(start, end))
         self.out.append(Token(kind, self.text[start:end] if text is None else text, start, end, value))
         self.after = kind in _VALUE_ENDS
         self.kinds.add(kind)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from ...errors import ParseError, Span
 from ...limits import current, exceeded, tick
+from ..greek import GREEK, LATIN
 
 LAYOUT_ENVIRONMENTS = frozenset(
     {"equation", "align", "aligned", "alignat", "gather", "gathered", "split", "multline", "eqnarray", "displaymath",
@@ -43,7 +44,7 @@ _PATTERN = re.compile(
     r"|(?P<row>\\\\(?:\*)?(?:\s*\[\s*-?[0-9.]+\s*(?:pt|em|ex|mm|cm|in|baselineskip)\s*\])?|\\(?:tabular)?newline(?![A-Za-z])|\\cr(?![A-Za-z]))"
     r"|\\(?P<command>(?:operatorname|(?:new|renew|provide)command|DeclareMathOperator|[hv]space|tag)\*|[A-Za-z]+|.)"
     r"|(?P<open>\{)|(?P<close>\})|(?P<parameter>\#+[1-9])"
-    r"|(?P<digit>[0-9])|(?P<letter>[^\W\d_])|(?P<char>.)",
+    rf"|(?P<digit>[0-9])|(?P<letter>[{LATIN}{GREEK}])|(?P<char>.)",
     re.DOTALL,
 )
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
 import os
 import re
@@ -28,6 +30,7 @@ COMMANDS: Mapping[str, str] = {
     "code": "print NumPy source for a value and its derivative",
     "ops": "list the functions of the language",
     "rules": "search the identities of matrix calculus",
+    "errors": "explain what an error means, by example, and what to do",
     "doctor": "show versions and test the installation",
 }
 
@@ -73,6 +76,9 @@ def build_parser() -> argparse.ArgumentParser:
             command.add_argument("words", nargs="*", metavar="WORDS", help="words, or a part of a formula")
             command.add_argument("--latex", action="store_true", help="print the identities as LaTeX")
             command.add_argument("--markdown", action="store_true", help="print a page of tables")
+        elif name == "errors":
+            command.add_argument("code", nargs="?", metavar="CODE", help="one code, such as shape")
+            command.add_argument("--markdown", action="store_true", help="print the reference page")
         elif name != "doctor":
             _add_expression(command)
             _OPTIONS[name](command)
@@ -506,6 +512,36 @@ def _rules(options: argparse.Namespace) -> Answer:
     return Answer(result, lines)
 
 
+def _errors(options: argparse.Namespace) -> Answer:
+    from .error_guide import GUIDES, guide_of, index, page
+
+    guides = GUIDES if options.code is None else (guide_of(options.code),)
+    result = {
+        guide.kind.code: {
+            "class": guide.kind.__name__,
+            "exit_status": guide.kind.exit_status,
+            "meaning": guide.meaning,
+            "causes": [cause._asdict() for cause in guide.causes],
+        }
+        for guide in guides
+    }
+    if options.code is not None:
+        text = page(guides[0], _printed)
+        shown = text if options.markdown else re.sub(r"^(```.*|<!--.*|#+ )\n?", "", text, flags=re.MULTILINE)
+        return Answer(result, [shown.rstrip("\n")])
+    if options.markdown:
+        return Answer(result, [index().rstrip("\n")])
+    return Answer(result, [f"{guide.kind.code:<20}{guide.kind.__name__:<20}{guide.brief}" for guide in guides])
+
+
+def _printed(words: Sequence[str]) -> str:
+    """What a command prints, answer and talk together."""
+    both = io.StringIO()
+    with contextlib.redirect_stdout(both), contextlib.redirect_stderr(both):
+        main(words)
+    return both.getvalue()
+
+
 def _plain(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value))
@@ -597,6 +633,7 @@ _RUN: Mapping[str, Callable[[argparse.Namespace], Answer]] = {
     "code": _code,
     "ops": _ops,
     "rules": _rules,
+    "errors": _errors,
     "doctor": _doctor,
 }
 

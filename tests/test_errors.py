@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 import matcalc as mc
 from matcalc import errors
 from matcalc.cli import main
+from matcalc.error_guide import GUIDES
 from matcalc.errors import MatcalcError, NotDifferentiable, ShapeError, Span, UnknownName, UsageError
 
 TABLE = tomllib.loads((Path(__file__).parent / "error_cases.toml").read_text(encoding="utf-8"))
@@ -188,3 +190,38 @@ def test_a_power_with_an_array_does_not_expand() -> None:
     with pytest.raises(ShapeError, match="to the power"):
         mc.parse("x^A", DECLARED)
     assert mc.parse("x .^ A", DECLARED).shape == ("n", "n")
+
+
+def test_the_pages_of_errors_are_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Path(__file__).resolve().parents[1] / "docs" / "reference"
+    codes = {kind.code for kind in FAMILY if kind is not MatcalcError}
+    assert {page.stem for page in (folder / "errors").glob("*.md")} == codes
+    for code, path in {"": "errors.md", **{code: f"errors/{code}.md" for code in codes}}.items():
+        words = ["errors", *([code] if code else []), "--markdown"]
+        assert main(words) == 0
+        page = (folder / path).read_text(encoding="utf-8")
+        assert page == capsys.readouterr().out, f"run: matcalc {' '.join(words)} > docs/reference/{path}"
+
+
+def test_the_examples_of_a_page_raise_what_the_page_is_about(capsys: pytest.CaptureFixture[str]) -> None:
+    for guide in GUIDES:
+        raising = [cause for cause in guide.causes if not cause.title.startswith("For comparison")]
+        assert raising
+        for cause in raising:
+            words = shlex.split(cause.command)[1:]
+            assert main([*words[:1], "--json", *words[1:]]) == guide.kind.exit_status, cause.command
+            assert json.loads(capsys.readouterr().out)["error"]["code"] == guide.kind.code, cause.command
+
+
+def test_the_command_explains_a_code(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["errors"]) == 0
+    out = capsys.readouterr().out
+    assert all(kind.__name__ in out for kind in FAMILY if kind is not MatcalcError)
+    assert main(["errors", "shape"]) == 0
+    out = capsys.readouterr().out
+    assert "both are columns" in out
+    assert "```" not in out
+    assert main(["errors", "shpae"]) == 2
+    assert "did you mean shape?" in capsys.readouterr().err
+    assert main(["errors", "--json"]) == 0
+    assert set(json.loads(capsys.readouterr().out)["result"]) == {guide.kind.code for guide in GUIDES}

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from ..errors import MatcalcError, UnknownName
+from ..errors import MatcalcError, ShapeError, UnknownName
 from ..syntax.greek import NAME_TO_LETTER
 from .tree import Survey
 
@@ -180,6 +180,9 @@ def _asking(first: Attempt[T]) -> MatcalcError:
     """Ask for declarations of the names whose types had to be guessed."""
     error = first.error
     assert error is not None
+    if not isinstance(error, ShapeError):
+        # another type would not help
+        return error
     listed = "; ".join(first.undeclared[:4]) + ("; …" if len(first.undeclared) > 4 else "")
     ask = f"these types were assumed, declare others: {listed}"
     error.hint = f"{error.hint}; {ask}" if error.hint else ask

@@ -29,7 +29,7 @@ LAYERS = (
     ("functions",),
     ("verify",),
     ("explanation",),
-    ("rulebook",),
+    ("rulebook", "error_guide"),
     ("api", "saving"),
     ("claims",),
     ("learn", "testing"),

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 from matcalc.ops.registry import FAMILIES, OPERATIONS
 from matcalc.ops.signature import cores
 
+from .classes import CLASSES
+
 MARK = "§"
 
 Vars = Mapping[str, str]
@@ -1248,10 +1250,20 @@ def _cli() -> Iterator[Case]:
 CATEGORIES["the command line"] = _cli
 
 
+def _exact(case: Case) -> Case:
+    """The case with the one class that is right for it, where the category has several."""
+    usual, others = CLASSES.get(case.category, ("", {}))
+    if not usual or len(case.expected) == 1:
+        return case
+    kind = next((kind for kind, members in others.items() if case.text in members), usual)
+    assert kind in case.expected, case
+    return case._replace(expected=(kind,))
+
+
 def cases() -> list[Case]:
     """Every wrong input, once."""
     found: dict[tuple[object, ...], Case] = {}
     for make in CATEGORIES.values():
         for case in make():
-            found.setdefault((case.how, case.text, repr(sorted(case.arguments.items()))), case)
+            found.setdefault((case.how, case.text, repr(sorted(case.arguments.items()))), _exact(case))
     return list(found.values())

@@ -403,24 +403,24 @@ def test_products_along_an_axis_with_zeros(axis: int) -> None:
 
 
 SPECTRA = [
-    ("sum(eigvals(S))", lambda w: w.sum(), True),
-    ("sum(eigvals(S).^2)", lambda w: (w**2).sum(), True),
-    ("sum(eigvals(S).^3)", lambda w: (w**3).sum(), True),
-    ("sum(log(eigvals(S)))", lambda w: np.log(w).sum(), True),
-    ("prod(eigvals(S))", np.prod, True),
-    ("tr(expm(S))", lambda w: np.exp(w).sum(), True),
-    ("tr(sqrtm(S))", lambda w: np.sqrt(w).sum(), True),
-    ("nuclear(S)", lambda w: np.abs(w).sum(), True),
-    ("logdet(S)", lambda w: np.log(w).sum(), True),
-    ("sum(exp(eigvals(S)))", lambda w: np.exp(w).sum(), False),
-    ("sum(svdvals(S))", lambda w: np.abs(w).sum(), False),
+    ("sum(eigvals(S))", lambda w: w.sum()),
+    ("sum(eigvals(S).^2)", lambda w: (w**2).sum()),
+    ("sum(eigvals(S).^3)", lambda w: (w**3).sum()),
+    ("sum(log(eigvals(S)))", lambda w: np.log(w).sum()),
+    ("prod(eigvals(S))", np.prod),
+    ("tr(expm(S))", lambda w: np.exp(w).sum()),
+    ("tr(sqrtm(S))", lambda w: np.sqrt(w).sum()),
+    ("nuclear(S)", lambda w: np.abs(w).sum()),
+    ("logdet(S)", lambda w: np.log(w).sum()),
+    ("sum(exp(eigvals(S)))", lambda w: np.exp(w).sum()),
+    ("sum(svdvals(S))", lambda w: np.abs(w).sum()),
 ]
 
 
-@pytest.mark.parametrize(("text", "of_spectrum", "twice"), SPECTRA, ids=[row[0] for row in SPECTRA])
+@pytest.mark.parametrize(("text", "of_spectrum"), SPECTRA, ids=[row[0] for row in SPECTRA])
 @pytest.mark.parametrize("spectrum", [(2.0, 2.0, 2.0), (1.0, 2.0, 2.0)])
 def test_symmetric_functions_of_repeated_eigenvalues(
-    text: str, of_spectrum: Callable[[Any], Any], twice: bool, spectrum: tuple[float, ...]
+    text: str, of_spectrum: Callable[[Any], Any], spectrum: tuple[float, ...]
 ) -> None:
     """They are smooth; along every direction against differences of their values."""
     Q = np.linalg.qr(np.random.default_rng(2).normal(size=(3, 3)))[0]
@@ -442,10 +442,9 @@ def test_symmetric_functions_of_repeated_eigenvalues(
         h = 1e-3
         first = (8 * (value(S + h * D) - value(S - h * D)) - value(S + 2 * h * D) + value(S - 2 * h * D)) / (12 * h)
         np.testing.assert_allclose(np.sum(slope * D), first, rtol=1e-8, atol=1e-8)
-        if twice:
-            middle = 16 * (value(S + h * D) + value(S - h * D)) - value(S + 2 * h * D) - value(S - 2 * h * D)
-            second = (middle - 30 * value(S)) / (12 * h * h)
-            np.testing.assert_allclose(np.einsum("ij,ijkl,kl", D, bent, D), second, rtol=1e-5, atol=1e-6)
+        middle = 16 * (value(S + h * D) + value(S - h * D)) - value(S + 2 * h * D) - value(S - 2 * h * D)
+        second = (middle - 30 * value(S)) / (12 * h * h)
+        np.testing.assert_allclose(np.einsum("ij,ijkl,kl", D, bent, D), second, rtol=1e-5, atol=1e-6)
 
 
 # --- arrays as callers have them -----------------------------------------------------------------

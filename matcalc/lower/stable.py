@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 
-from ..expr.build import add, is_ones, number, product, scale, split_coefficient, with_children, zeros
+from ..expr.build import add, is_ones, is_symmetric, number, product, scale, split_coefficient, with_children, zeros
 from ..expr.dims import Dim
 from ..expr.facts import is_definite, is_nonnegative
 from ..expr.nodes import Call, Exact, Map, Node, Product, Structure, Sum, Variable, derived, postorder
@@ -80,7 +80,7 @@ def differentiable(*roots: Node) -> tuple[Node, ...]:
     The derivative ``det(X) X^-T`` is the matrix of cofactors, which exists for singular matrices, too. A determinant
     that is divided by or whose logarithm is taken stays: it is not 0 there.
     """
-    nodes = recognised(*roots)
+    nodes = _rebuilt(recognised(*roots), _spectral_sum)
     kept: set[Node] = set()
     for node in postorder(*nodes):
         if isinstance(node, Map):
@@ -94,6 +94,40 @@ def differentiable(*roots: Node) -> tuple[Node, ...]:
         return Call(SMOOTH[node.op], node.args, node.shape, node.parameters, node.properties)
 
     return _rebuilt(nodes, smooth)
+
+
+def _spectral_sum(node: Node) -> Node | None:
+    """Sums over a spectrum as functions of the matrix, which are smooth where eigenvalues are repeated.
+
+    ``sum(svdvals(X)) = nuclear(X)`` and ``sum(exp(eigvals(X))) = tr(expm(X))``.
+    """
+    if not isinstance(node, Product):
+        return None
+    factors: list[Operand] = []
+    for base, exponent, labels in _factors(node):
+        alone = len(labels) == 1 and sum(labels[0] in names for _, _, names in node.factors) == 1
+        total = _of_spectrum(base) if alone and exponent == 1 and labels[0] in node.summed else None
+        factors.append((base, exponent, labels) if total is None else (total, 1, ()))
+    if all(new is old.node for (new, _, _), old in zip(factors, node.factors, strict=True)):
+        return None
+    used = {label for _, _, labels in factors for label in labels}
+    sizes = {label: dim for label, dim in _sizes_of(node).items() if label < node.order or label in used}
+    return product(factors, range(node.order), sizes)
+
+
+def _of_spectrum(node: Node) -> Node | None:
+    if isinstance(node, Call) and node.op == "svdvals":
+        return Call("nuclear", node.args, (), node.parameters)
+    if not _is_exponential(node):
+        return None
+    inside = node.children[0]
+    if not isinstance(inside, Call) or inside.op != "eigvals" or inside.args[0].order != 2:
+        return None
+    (matrix,) = inside.args
+    if not is_symmetric(matrix):
+        turned = product([(matrix, 1, (1, 0))], range(2))
+        matrix = add([(Fraction(1, 2), matrix), (Fraction(1, 2), turned)], matrix.shape)
+    return product([(Call("expm", (matrix,), matrix.shape), 1, (0, 0))], ())
 
 
 def named_as_written(*roots: Node) -> tuple[Node, ...]:

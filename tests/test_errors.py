@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shlex
@@ -225,3 +226,25 @@ def test_the_command_explains_a_code(capsys: pytest.CaptureFixture[str]) -> None
     assert "did you mean shape?" in capsys.readouterr().err
     assert main(["errors", "--json"]) == 0
     assert set(json.loads(capsys.readouterr().out)["result"]) == {guide.kind.code for guide in GUIDES}
+
+
+USER_FACING = (
+    "api.py", "cli.py", "derivation.py", "elaborate", "syntax", "forms", "lower/function.py", "claims", "layout.py",
+)  # fmt: skip
+
+
+def test_every_error_that_is_written_out_has_a_next_move() -> None:
+    names = {kind.__name__ for kind in FAMILY}
+    package = Path(errors.__file__).parent
+    missing = []
+    for part in USER_FACING:
+        place = package / part
+        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names:
+                    # a kind of syntax node that no reader makes
+                    internal = "type(node)" in ast.unparse(node) or "type(statement)" in ast.unparse(node)
+                    internal = internal or "node.op" in ast.unparse(node)
+                    if not internal and all(keyword.arg != "hint" for keyword in node.keywords):
+                        missing.append(f"{path.relative_to(package)}:{node.lineno}")
+    assert missing == []

@@ -69,7 +69,10 @@ def outside_declarations(given: Mapping[str, str | TypeExpr]) -> dict[str, TypeE
         identifier = declarations[0].names[0].id
         read = declarations[0].type if isinstance(value_type, str) else value_type
         if identifier in found and type_of_text(found[identifier]) != type_of_text(read):
-            raise UsageError(f"{identifier} is declared twice, as two spellings of one name")
+            raise UsageError(
+                f"{identifier} is declared twice, as two spellings of one name",
+                hint="leave out one of the declarations",
+            )
         found[identifier] = read
     return found
 

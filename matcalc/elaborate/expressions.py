@@ -344,7 +344,9 @@ class Visitor:
         """An argument that is a size."""
         place = place_of(self.session, node, self.resolver.sizes(), dict(scope.indices))
         if place.index is not None:
-            self.session.at(node).refuse(Unsupported("a size that depends on an index"))
+            self.session.at(node).refuse(
+                Unsupported("a size that depends on an index", hint="sizes are the same for every term of a sum")
+            )
         return place.offset
 
     def option(self, node: Ast, scope: Scope) -> Visit:
@@ -493,7 +495,8 @@ class Visitor:
         if node.func in self.active:
             site.refuse(Unsupported(f"the function {node.func} is defined by itself", hint="write the recursion out"))
         if len(self.active) > MAX_FUNCTION_DEPTH:
-            site.refuse(Unsupported(f"more than {MAX_FUNCTION_DEPTH} functions inside each other"))
+            message = f"more than {MAX_FUNCTION_DEPTH} functions inside each other"
+            site.refuse(Unsupported(message, hint="name parts of the formula"))
         names = [parameter.id for parameter in definition.params]
         if node.kwargs or len(names) != len(node.args):
             given = len(node.args)
@@ -601,7 +604,9 @@ class Visitor:
             self.session.at(node).fail("a range needs both ends or none", "write 1:k or k:n")
         first, last = (place_of(self.session, end, sizes, indices) for end in (node.start, node.stop))
         if first.index is not None or last.index is not None:
-            self.session.at(node).refuse(Unsupported("a range whose length depends on an index"))
+            self.session.at(node).refuse(
+                Unsupported("a range whose length depends on an index", hint="sum over the entries: sum_{j=1}^{i} x_j")
+            )
         length = (last.offset - first.offset + 1).constant
         if length is not None and length < 1:
             self.session.at(node).fail(

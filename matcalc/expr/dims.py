@@ -138,11 +138,13 @@ class Dim:
             part = coefficient
             for name, power in monomial:
                 if name not in sizes:
-                    raise ShapeError(f"the size {name} is not known")
+                    raise ShapeError(f"the size {name} is not known", hint=f"pass {name} by name")
                 part *= Fraction(sizes[name]) ** power
             total += part
         if total.denominator != 1:
-            raise ShapeError(f"the size {self} is not an integer for {dict(sizes)}")
+            raise ShapeError(
+                f"the size {self} is not an integer for {dict(sizes)}", hint="pass arrays of other lengths"
+            )
         return int(total)
 
 

@@ -15,6 +15,8 @@ from ..syntax import ast
 from .terms import Block, Term, blocks_of, in_order, terms_of
 
 #: The letters of indices, in the order in which they are taken.
+IN_OTHER_FORM = "use the form map or einsum"
+
 LETTERS = "ijklpqrs" + "".join(letter for letter in ascii_lowercase if letter not in "ijklpqrse")
 
 
@@ -76,7 +78,7 @@ class _Writer:
         for _ in range(self.node.order):
             letter = next(self.free, None)
             if letter is None:
-                raise Unsupported("there are not enough letters for all indices")
+                raise Unsupported("there are not enough letters for all indices", hint=IN_OTHER_FORM)
             yield letter
 
     def value(self) -> ast.Ast:
@@ -119,7 +121,7 @@ class _Writer:
             for label in kept:
                 letter = next(spare, None)
                 if letter is None:
-                    raise Unsupported("there are not enough letters for all indices")
+                    raise Unsupported("there are not enough letters for all indices", hint=IN_OTHER_FORM)
                 names[label] = letter
                 self.used.add(letter)
                 sums.append(letter)
@@ -157,7 +159,9 @@ class _Writer:
                 (above if exponent > 0 else below).append(tree)
                 return
         if len(block.axes) > 2:
-            raise Unsupported("a factor with three or more axes that are not its own cannot be written by index")
+            raise Unsupported(
+                "a factor with three or more axes that are not its own cannot be written by index", hint=IN_OTHER_FORM
+            )
         array = term.array(block.factors, block.axes)
         above.append(self.entry(self.array(array), block.axes, names))
 

@@ -148,7 +148,7 @@ class _Reading:
         """The order of the blocks that needs fewest commutation matrices, and then fewest operators."""
         left, right, pieces = self.sorted_blocks()
         if len(pieces) > MOST_PIECES:
-            raise Unsupported(_reason(f"a term has {len(pieces)} independent factors"))
+            raise _without_form(f"a term has {len(pieces)} independent factors")
         candidates: list[tuple[int, _Line]] = []
         for chosen in product(*pieces):
             for line in permutations(chosen):
@@ -163,7 +163,7 @@ class _Reading:
                 term = self.term
                 candidates.append((swaps, _Line(term.coefficient, term.scalars, left, before, line, after, right)))
         if not candidates:
-            raise Unsupported(_reason("its axes are out of order in more than one place"))
+            raise _without_form("its axes are out of order in more than one place")
         fewest = min(swaps for swaps, _ in candidates)
         lines = [line for swaps, line in candidates if swaps == fewest]
         return min(lines, key=self.price)
@@ -187,7 +187,7 @@ class _Reading:
                 scaling[side] += block.factors
                 continue
             if set(block.axes) & covered:
-                raise Unsupported(_reason("two factors share one axis of the output and one of the variable"))
+                raise _without_form("two factors share one axis of the output and one of the variable")
             covered |= set(block.axes)
             pieces.append(self.pieces(block))
         for axis in axes:
@@ -242,7 +242,7 @@ class _Reading:
         if not factors:
             return None
         if len(stack) > 2:
-            raise Unsupported(_reason("an array scales some of three or more axes"))
+            raise _without_form("an array scales some of three or more axes")
         return self.term.array(factors, stack[::-1])
 
     def pieces(self, block: Block) -> list[_Piece]:
@@ -255,9 +255,7 @@ class _Reading:
             return [_Piece(self.term.array(block.factors, pair[::-1]), pair, ()) for pair in (rows, rows[::-1])]
         if len(columns) == 2 and not rows:
             return [_Piece(self.term.array(block.factors, pair[::-1]), (), pair) for pair in (columns, columns[::-1])]
-        raise Unsupported(
-            _reason(f"one factor joins {len(rows)} axes of the output and {len(columns)} of the variable")
-        )
+        raise _without_form(f"one factor joins {len(rows)} axes of the output and {len(columns)} of the variable")
 
     def swap(self, start: tuple[int, ...], end: tuple[int, ...]) -> _Swap | None:
         """The matrix that takes a vector over axes in one order to the other order; None for the identity.
@@ -431,5 +429,5 @@ def _times(sizes: Sequence[Dim]) -> Dim:
     return result
 
 
-def _reason(why: str) -> str:
-    return f"there is no Kronecker form: {why}"
+def _without_form(why: str) -> Unsupported:
+    return Unsupported(f"there is no Kronecker form: {why}", hint="use the form map, index or einsum")

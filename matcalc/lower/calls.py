@@ -18,5 +18,7 @@ def template_of(node: Map | Call) -> str:
     places = [f"{{{k}}}" for k in range(len(node.args))]
     text = form if isinstance(form, str) else form(node, places)
     if not text:
-        raise Unsupported(f"{node.op} has no NumPy form, so it cannot be evaluated")
+        raise Unsupported(
+            f"{node.op} has no NumPy form, so it cannot be evaluated", hint="the formula can be printed all the same"
+        )
     return text

@@ -485,7 +485,9 @@ class Compiled:
                 hint="pass arrays with at least one entry",
             ) from error
         if isinstance(error, TypeError) and dtype.itemsize > 8:
-            raise Unsupported(f"an operation in this function does not take arrays of type {dtype}") from error
+            raise Unsupported(
+                f"an operation in this function does not take arrays of type {dtype}", hint="pass float64 arrays"
+            ) from error
         if isinstance(error, ValueError) and not isinstance(error, MatcalcError):
             raise DomainError(
                 f"the value cannot be computed: {error}", hint="look for NaN and infinite entries"

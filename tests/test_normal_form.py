@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import os
 import subprocess
 import sys
@@ -23,9 +24,10 @@ from node_eval import evaluate
 from matcalc.calculus.simplify import simplify
 from matcalc.elaborate import elaborate
 from matcalc.errors import DomainError
-from matcalc.expr.build import add, number, ones, power, product, scale
-from matcalc.expr.nodes import Call, Factor, Map, Node, Product, Sum, Term, postorder
-from matcalc.ops.apply import map_
+from matcalc.expr.build import Operand, add, delta, einsum, number, ones, power, product, scale
+from matcalc.expr.dims import Dim
+from matcalc.expr.nodes import Call, Factor, Map, Node, Product, Sum, Term, Variable, postorder
+from matcalc.ops.apply import call, map_
 from matcalc.ops.registry import OPERATIONS
 from matcalc.syntax.parse import parse
 
@@ -382,6 +384,73 @@ def test_a_power_with_a_number_is_an_exponent(exponent: int | Fraction) -> None:
     z = rule_nodes.Z
     for given in (number(exponent), scale(exponent, ones(z.shape))):
         assert simplify(map_("pow", z, given)) == (power(z, exponent),)
+
+
+# --- pairs that cancel, wherever they stand ------------------------------------------------------
+
+Link = tuple[Node, bool]
+n = Dim.of("n")
+A, B, C = (Variable(name, (n, n)) for name in "ABC")
+S, P = Variable("S", (n, n), {"symmetric"}), Variable("P", (n, n), {"spd"})
+Q, X, V = Variable("Q", (n, n), {"orthogonal"}), Variable("X", (Dim.of("m"), n)), Variable("V", (n, Dim.of("m")))
+GRAM, MIXED = einsum("ki,kj->ij", X, X), einsum("ik,kj->ij", V, X)
+#: Neighbours, each with whether it is transposed, and what stays of them.
+PAIRS: dict[str, tuple[list[Link], list[Link]]] = {
+    "A^-1 A": ([(call("inv", A), False), (A, False)], []),
+    "A A^-1": ([(A, False), (call("inv", A), False)], []),
+    "A^T A^-T": ([(A, True), (call("inv", A), True)], []),
+    "S^-1 S": ([(call("inv", S), False), (S, False)], []),
+    "S S^-1": ([(S, False), (call("inv", S), False)], []),
+    "Q^T Q": ([(Q, True), (Q, False)], []),
+    "Q Q^T": ([(Q, False), (Q, True)], []),
+    "eigvecs(S) eigvecs(S)^T": ([(call("eigvecs", S), False), (call("eigvecs", S), True)], []),
+    "sqrtm(A) sqrtm(A)": ([(call("sqrtm", A), False), (call("sqrtm", A), False)], [(A, False)]),
+    "sqrtm(P) sqrtm(P)": ([(call("sqrtm", P), False), (call("sqrtm", P), False)], [(P, False)]),
+    "chol(P) chol(P)^T": ([(call("chol", P), False), (call("chol", P), True)], [(P, False)]),
+    "(X^T X)^-1 X^T X": ([(call("inv", GRAM), False), (X, True), (X, False)], []),
+    "X^T X (X^T X)^-1": ([(X, True), (X, False), (call("inv", GRAM), False)], []),
+    "(V X)^-1 V X": ([(call("inv", MIXED), False), (V, False), (X, False)], []),
+    "V X (V X)^-1": ([(V, False), (X, False), (call("inv", MIXED), False)], []),
+    "X^T V^T (V X)^-T": ([(X, True), (V, True), (call("inv", MIXED), True)], []),
+}
+ENDS: tuple[Node | None, ...] = (None, Variable("x", (n,)), Variable("y", (n,)), B, C)
+
+
+def in_contexts(links: Sequence[Link]) -> list[Node]:
+    """A matrix product between all kinds of ends, both ways round, and as a trace."""
+    made: list[Node] = []
+    for left, right in itertools.product(ENDS, repeat=2):
+        labels = range(10, 11 + len(links))
+        operands = _chain(links, labels)
+        out = []
+        for end, label, outer in ((left, labels[0], 1), (right, labels[-1], 2)):
+            if end is None:
+                out.append(label)
+            elif end.order == 1:
+                operands.append((end, 1, (label,)))
+            else:
+                operands.append((end, 1, (outer, label)))
+                out.append(outer)
+        if left is None and right is None:
+            operands.append((delta(n), 1, (labels[0], 3)))
+            out[0] = 3
+        made += [product(operands, out), product(operands, out[::-1])]
+    around = [*_chain(links, range(10, 11 + len(links))), (B, 1, (10 + len(links), 10))]
+    return [*made, product(around, ())]
+
+
+def _chain(links: Sequence[Link], labels: Sequence[int]) -> list[Operand]:
+    return [
+        (node, 1, (labels[k + 1], labels[k]) if flipped else (labels[k], labels[k + 1]))
+        for k, (node, flipped) in enumerate(links)
+    ]
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_neighbours_cancel_in_every_context(name: str) -> None:
+    given, kept = PAIRS[name]
+    for before, after in zip(in_contexts(given), in_contexts(kept), strict=True):
+        assert simplify(fresh(before)) == simplify(fresh(after))
 
 
 # --- bytes ---------------------------------------------------------------------------------------

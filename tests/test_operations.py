@@ -18,7 +18,7 @@ from oracle import read
 from matcalc.calculus.derive import derivative
 from matcalc.calculus.simplify import simplify
 from matcalc.errors import MatcalcError, NotDifferentiable, ShapeError, UnknownName, Unsupported, UsageError
-from matcalc.expr.build import add, delta, einsum, number, ones, product, scale
+from matcalc.expr.build import add, broadcast, delta, einsum, number, ones, product, scale
 from matcalc.expr.dims import Dim
 from matcalc.expr.nodes import Call, Map, Node, Variable, postorder
 from matcalc.expr.typed import SCALAR, Type
@@ -311,17 +311,52 @@ def test_where_takes_no_derivative_of_its_condition() -> None:
     np.testing.assert_allclose(value, [3.0, np.exp(0.5)])
 
 
-@pytest.mark.parametrize("name", ["lt", "le", "gt", "ge", "eq", "ne"])
+COMPARISONS = {
+    "lt": np.less,
+    "le": np.less_equal,
+    "gt": np.greater,
+    "ge": np.greater_equal,
+    "eq": np.equal,
+    "ne": np.not_equal,
+}
+
+
+@pytest.mark.parametrize("name", COMPARISONS)
 def test_where_passes_a_change_to_the_branch_that_is_taken(name: str) -> None:
     """At every place exactly one branch has the slope 1, also where the compared numbers are equal."""
     x, y, a, b = (Variable(letter, (N,)) for letter in "xyab")
     chosen = einsum("i->", map_("where", map_(name, x, y), a, b))
     values = {"x": np.array([1.0, 2.0, 3.0]), "y": np.full(3, 2.0), "a": np.ones(3), "b": np.zeros(3)}
-    compare = {"lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal}
-    compare |= {"eq": np.equal, "ne": np.not_equal}
-    taken = compare[name](values["x"], values["y"])
+    taken = COMPARISONS[name](values["x"], values["y"])
     np.testing.assert_array_equal(evaluate(derivative(chosen, a), values), taken)
     np.testing.assert_array_equal(evaluate(derivative(chosen, b), values), ~taken)
+
+
+@pytest.mark.parametrize("name", COMPARISONS)
+def test_a_comparison_is_negated_by_the_one_that_holds_elsewhere(name: str) -> None:
+    """The slope by the other branch is one comparison of the same operands, not a test of a mask for 0."""
+    left, right = np.array([1.0, 2.0, 3.0]), np.full(3, 2.0)
+    (other,) = (
+        found
+        for found, compare in COMPARISONS.items()
+        if np.all(compare(left, right) != COMPARISONS[name](left, right))
+    )
+    x, y, a, b = (Variable(letter, (N,)) for letter in "xyab")
+    condition = map_(name, x, y)
+    slopes = operation("where").slopes
+    node = map_("where", condition, a, b)
+    assert slopes[2](node, condition, a, b) == map_(other, x, y)
+    assert slopes[1](node, condition, a, b) == condition
+
+
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_one_condition_for_all_entries(sign: float) -> None:
+    c, a, b = Variable("c", ()), Variable("a", (N,)), Variable("b", (N,))
+    condition = broadcast(map_("gt", c, number(0)), (N,), ())
+    node = einsum("i->", map_("where", condition, a, b))
+    values = {"c": np.asarray(sign), "a": np.ones(3), "b": np.zeros(3)}
+    np.testing.assert_array_equal(evaluate(derivative(node, a), values, SIZES), np.full(3, sign > 0))
+    np.testing.assert_array_equal(evaluate(derivative(node, b), values, SIZES), np.full(3, sign < 0))
 
 
 #: What amsmath has, where it is not ``\\operatorname`` and the name itself.

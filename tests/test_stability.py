@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from random import Random
 from typing import Any
 
@@ -11,15 +12,17 @@ import pytest
 from random_nodes import SIZES, data, random_graph
 
 import matcalc as mc
+from matcalc.calculus import simplify as rules
 from matcalc.calculus.derive import derivative
 from matcalc.calculus.simplify import simplify
 from matcalc.errors import DomainError
 from matcalc.expr.build import add, divide, einsum, elementwise, hadamard, number, power, scale, subtract, variables
 from matcalc.expr.dims import Dim
-from matcalc.expr.nodes import Call, Node, Variable
+from matcalc.expr.nodes import Call, Map, Node, Variable
 from matcalc.lower import numpy_source
 from matcalc.lower.function import compile_function
-from matcalc.lower.stable import recognised, stable
+from matcalc.lower.stable import FINITE, MASKS, recognised, stable
+from matcalc.ops.registry import OPERATIONS
 
 N = Dim.of("n")
 x, z = Variable("x", (N,)), Variable("z", (N,))
@@ -192,6 +195,26 @@ def random_mask_graph(random: Random) -> Node:
             )()
         )
     return add([(1, values[-1]), (1, values[-2] if values[-2].order else x)], (N,))
+
+
+#: Numbers of every size, with those where functions have poles and branches.
+PLACES = np.array([-1e100, -1e3, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 1e3, 1e100])
+#: `where` is looked at branch by branch, a tangent has its poles between floats, atan2 has none but a slope that has.
+UNLISTED = {"where", "tan", "atan2"}
+
+
+@pytest.mark.parametrize("name", sorted({record.name for record in OPERATIONS.values() if record.kind == "map"}))
+def test_the_tables_of_masks_and_of_finite_functions_by_definition(name: str) -> None:
+    """A mask is 0 or 1 everywhere, a finite function is finite at all finite numbers."""
+    arity = OPERATIONS[name].arity
+    operands = np.array(list(itertools.product(PLACES, repeat=arity))).T
+    node = Map(name, tuple(Variable(f"x{k}", (N,)) for k in range(arity)), ((0,),) * arity, (N,))
+    with np.errstate(all="ignore"):
+        value = np.asarray(node_eval.apply_template(node, list(operands)), dtype=float)
+    is_mask = bool(np.all((value == 0) | (value == 1)))
+    assert (name in MASKS) == (name in rules.MASKS) == is_mask
+    if name not in UNLISTED:
+        assert (name in FINITE) == bool(np.all(np.isfinite(value)))
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])

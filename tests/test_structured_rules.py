@@ -82,6 +82,7 @@ NEEDED = [
         "sign of a negative number",
         "diagonal of a triangle",
         "square of a root",
+        "log-determinant by the Cholesky factor",
         "logarithm of a square",
         "exponential of a matrix logarithm",
         "logarithm of an exponential",

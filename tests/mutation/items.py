@@ -16,7 +16,15 @@ import pytest
 
 from matcalc.expr.nodes import Node
 
-MODULES = ("test_normal_form", "test_operations", "test_calculus", "test_stability", "test_facts", "test_corpus")
+MODULES = (
+    "test_normal_form",
+    "test_operations",
+    "test_structured_rules",
+    "test_calculus",
+    "test_stability",
+    "test_facts",
+    "test_corpus",
+)
 #: Tests that are about speed, memory or many processes, or look at the whole table at once.
 LEFT_OUT = frozenset(
     {"test_formulas_are_written_as_the_references_write_them", "test_output_is_the_same_bytes_under_every_hash_seed"}

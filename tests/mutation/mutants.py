@@ -22,7 +22,14 @@ from matcalc.ops.record import Operation
 from matcalc.ops.registry import OPERATIONS
 
 RECORD_MODULES = ("matcalc.ops.elementwise", "matcalc.ops.reductions", "matcalc.ops.linalg", "matcalc.ops.structure")
-TARGETS = (*RECORD_MODULES, "matcalc.calculus.simplify", "matcalc.calculus.derive", "matcalc.lower.stable")
+#: Where the records and the tables of rules are.
+RULES = (
+    *RECORD_MODULES,
+    "matcalc.calculus.simplify",
+    "matcalc.calculus.structured",
+    "matcalc.calculus.derive",
+)
+TARGETS = (*RULES, "matcalc.lower.stable")
 
 #: A function and one that is easily taken for it.
 NEIGHBOURS = {
@@ -63,7 +70,22 @@ class Mutant(NamedTuple):
 @cache
 def statements(module: str) -> list[ast.stmt]:
     source = inspect.getsource(importlib.import_module(module))
-    return ast.parse(source).body
+    body = ast.parse(source).body
+    for statement in body:
+        _mark_places(statement)
+    return body
+
+
+def _mark_places(statement: ast.stmt) -> None:
+    """Note which numbers are places of a pair: there -1 is the same as 1, and the wrong one is 0."""
+    for node in ast.walk(statement):
+        inside = node.slice if isinstance(node, ast.Subscript) else node
+        pairs = isinstance(inside, ast.Tuple) and all(
+            isinstance(part, ast.Constant) and part.value in (0, 1) for part in inside.elts
+        )
+        if inside is not node or pairs:
+            for part in ast.walk(inside):
+                part.is_place = True  # type: ignore[attr-defined]
 
 
 def owner_of(statement: ast.stmt) -> str:
@@ -74,6 +96,18 @@ def owner_of(statement: ast.stmt) -> str:
     return ast.unparse(target) if target is not None else ""
 
 
+@cache
+def lines_with(module: str, name: str) -> frozenset[int]:
+    """The lines of the functions of a module that use a name."""
+    return frozenset(
+        node.lineno
+        for statement in statements(module)
+        if isinstance(statement, ast.FunctionDef)
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Name) and node.id == name
+    )
+
+
 def mutants_of(module: str) -> Iterator[Mutant]:
     """Every mutant of a module, in the order of its source."""
     counts: dict[str, int] = {}
@@ -81,8 +115,8 @@ def mutants_of(module: str) -> Iterator[Mutant]:
         owner = owner_of(statement)
         if not isinstance(statement, ast.FunctionDef | ast.Assign | ast.AnnAssign) or _is_tuning(owner):
             continue
-        if isinstance(getattr(statement, "value", None), ast.Subscript):
-            continue  # the name of a type
+        if isinstance(getattr(statement, "value", None), ast.Subscript) or _is_example(statement):
+            continue  # the name of a type, or declarations for the examples of rows
         records = _records_by_node(statement)
         skipped = _skipped(statement)
         for place, node in enumerate(ast.walk(statement)):
@@ -100,6 +134,11 @@ def mutants_of(module: str) -> Iterator[Mutant]:
 def _is_tuning(owner: str) -> bool:
     """Limits of effort and types are no rules."""
     return owner.startswith(("LARGEST", "NARROWED", "REFERENCE", "Operand", "Terms", "Rule", "Located", "Scalars"))
+
+
+def _is_example(statement: ast.stmt) -> bool:
+    """Whether a statement only declares names for the examples of rules."""
+    return owner_of(statement) in ("(X, ROOT)", "ONE_OF", "(Q, K, S, H, L, D)")
 
 
 def _records_by_node(statement: ast.stmt) -> dict[int, str]:
@@ -132,6 +171,8 @@ def _skipped(statement: ast.stmt) -> set[int]:
             skip(node.test)
         elif isinstance(node, ast.comprehension):
             skip(*node.ifs)
+        elif isinstance(node, ast.GeneratorExp) and ast.unparse(node.elt).startswith("Operation("):
+            skip(*(part.iter for part in node.generators))  # the words of several records
         elif isinstance(node, ast.Assert | ast.Raise | ast.Compare) or _is_message(node):
             skip(node)
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
@@ -139,6 +180,10 @@ def _skipped(statement: ast.stmt) -> set[int]:
                 skip(node)
             if node.func.id == "Operation":
                 skip(*node.args, *(keyword for keyword in node.keywords if keyword.arg in WORDS))
+            if node.func.id == "StructuredRule":
+                skip(node)  # an example; what the row does is a variant of the list
+            if node.func.id == "_replaced":
+                skipped.add(id(node.args[1]))  # the places that go, in any order
     return skipped
 
 
@@ -156,7 +201,8 @@ def variants(node: ast.AST) -> list[tuple[ast.AST, str]]:
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         put(node.operand, "sign")
     elif isinstance(node, ast.Constant) and type(node.value) is int:
-        put(ast.Constant({0: 1, 1: -1}.get(node.value, node.value + 1)), "constant")
+        other = 0 if getattr(node, "is_place", False) else -1
+        put(ast.Constant({0: 1, 1: other}.get(node.value, node.value + 1)), "constant")
     elif isinstance(node, ast.Constant) and isinstance(node.value, str):
         for text, what in text_variants(node.value):
             put(ast.Constant(text), what)
@@ -164,15 +210,24 @@ def variants(node: ast.AST) -> list[tuple[ast.AST, str]]:
         flipped = {ast.Add: ast.Sub, ast.Sub: ast.Add}.get(type(node.op))
         if flipped is not None and not _is_sequence(node):
             put(ast.BinOp(node.left, flipped(), node.right), "sign")
-        if isinstance(node.op, ast.Sub | ast.Div | ast.Pow):
+        place = getattr(node, "is_place", False)  # `side - 1` is the same place of a pair as `1 - side`
+        if isinstance(node.op, ast.Sub | ast.Div | ast.Pow) and not place:
             put(ast.BinOp(node.right, node.op, node.left), "swapped operands")
     elif isinstance(node, ast.Call):
         found += _call_variants(node)
+    elif isinstance(node, ast.Set | ast.Tuple) and _are_words(node):
+        for position, part in enumerate(node.elts):
+            rest = [*node.elts[:position], *node.elts[position + 1 :]]
+            # a set without an element is no literal
+            new = type(node)(rest, ast.Load()) if isinstance(node, ast.Tuple) else ast.Set(rest or [ast.Constant("")])
+            put(new, f"dropped `{_short(part)}` from")
     elif isinstance(node, ast.Tuple | ast.List) and isinstance(node.ctx, ast.Load):
         if len(node.elts) == 2 and all(isinstance(part, ast.Constant | ast.Name | ast.Subscript) for part in node.elts):
             words = all(isinstance(part, ast.Constant) and isinstance(part.value, str) for part in node.elts)
             if not words and ast.dump(node.elts[0]) != ast.dump(node.elts[1]):
                 put(type(node)(node.elts[::-1], node.ctx), "swapped operands")
+        elif any(_is_row(part) for part in node.elts):
+            found += _row_variants(node)
         elif len(node.elts) >= 2 and _is_listing(node):
             for position, part in enumerate(node.elts):
                 what = f"dropped `{_short(part)}` from"
@@ -184,6 +239,40 @@ def variants(node: ast.AST) -> list[tuple[ast.AST, str]]:
             what = f"dropped row `{_short(key or node.values[position])}` of"
             put(ast.Dict(keys, values), what)
     return found
+
+
+def _is_row(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "StructuredRule"
+
+
+def _row_variants(node: ast.Tuple | ast.List) -> list[tuple[ast.AST, str]]:
+    """The table without a function for an operation; several rows may be examples of one function."""
+    pairs = dict.fromkeys(
+        (ast.unparse(row.args[5]), part.value)
+        for row in node.elts
+        if isinstance(row, ast.Call) and isinstance(row.args[1], ast.Tuple)
+        for part in row.args[1].elts
+        if isinstance(part, ast.Constant)
+    )
+    found: list[tuple[ast.AST, str]] = []
+    for function, operation in pairs:
+        rows = copy.deepcopy(node)
+        for row in rows.elts:
+            if (
+                isinstance(row, ast.Call)
+                and isinstance(row.args[1], ast.Tuple)
+                and ast.unparse(row.args[5]) == function
+            ):
+                kept = [part for part in row.args[1].elts if ast.literal_eval(part) != operation]
+                row.args[1].elts = kept
+        found.append((rows, f"dropped `{function}` for `{operation}`"))
+    return found
+
+
+def _are_words(node: ast.Set | ast.Tuple) -> bool:
+    """Whether a set or a tuple lists names: facts, or operations that share a rule."""
+    words = [part.value for part in node.elts if isinstance(part, ast.Constant)]
+    return len(words) == len(node.elts) and all(isinstance(word, str) and word.isidentifier() for word in words)
 
 
 def _is_listing(node: ast.Tuple | ast.List) -> bool:
@@ -318,6 +407,8 @@ def apply(mutant: Mutant) -> None:
         changed = statement
         if not _holds_records(module, statement):
             _execute(module, statement, vars(module))
+            if mutant.module not in RECORD_MODULES:
+                _rebuild_tables(module, mutant.statement)
     if mutant.module in RECORD_MODULES:
         _rebuild_records(module, mutant.statement, changed)
 
@@ -335,6 +426,13 @@ def _replace_function(module: ModuleType, statement: ast.FunctionDef) -> None:
     _execute(module, statement, namespace)
     old, new = vars(module)[statement.name], namespace[statement.name]
     old.__code__, old.__defaults__, old.__kwdefaults__ = new.__code__, new.__defaults__, new.__kwdefaults__
+
+
+def _rebuild_tables(module: ModuleType, number: int) -> None:
+    """What is computed from a changed table, below it in the module."""
+    for statement in statements(module.__name__)[number + 1 :]:
+        if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None:
+            _execute(module, statement, vars(module))
 
 
 def _holds_records(module: ModuleType, statement: ast.stmt) -> bool:

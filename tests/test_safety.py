@@ -183,8 +183,8 @@ for text in ("x^T A x", r"\mathbf{x}^\top A \mathbf{x}", "softmax(z)", "sum_{i=1
 mc.derive("A X B", "X").forms, mc.derive("A X B", "X", layout="vec").formula
 
 found, watching = [], False
-FORBIDDEN = ("open", "import", "exec", "compile", "socket", "subprocess", "os.", "ctypes", "pickle", "marshal", "shutil",
-             "code.__new__", "urllib", "tempfile", "glob", "pty", "signal", "sys._getframe", "sys.settrace")
+FORBIDDEN = ("open", "import", "exec", "compile", "socket", "subprocess", "os.", "ctypes", "pickle", "marshal",
+             "shutil", "code.__new__", "urllib", "tempfile", "glob", "pty", "signal", "sys._getframe", "sys.settrace")
 
 def hook(event, arguments):
     if watching and event.startswith(FORBIDDEN):

@@ -28,8 +28,8 @@ from matcalc.ops.record import Operation
 from matcalc.ops.registry import FAMILIES
 from matcalc.ops.signature import cores, shorter
 
-N, M, B = Dim.of("n"), Dim.of("m"), Dim.of("b")
-SIZES = {"n": 3, "m": 4, "b": 2}
+N, M, B, D = Dim.of("n"), Dim.of("m"), Dim.of("b"), Dim.of("d")
+SIZES = {"n": 3, "m": 4, "b": 2, "d": 5}
 
 RECORDS = [record for family in FAMILIES.values() for record in family]
 MAPS = [record for record in RECORDS if record.kind == "map"]
@@ -98,12 +98,11 @@ def integers(shape: Sequence[Dim]) -> tuple[int, ...]:
 
 
 def call_cases(record: Operation) -> list[tuple[str, list[Variable], dict[str, int]]]:
-    """The operands a call is tried on: with and without a batch axis, over one and two axes."""
+    """The operands a call is tried on: with no batch axis, one and two of them, over one and two axes."""
     operands, _ = cores(record.signature)
     named = {"n": N, "m": M}
     cases: list[tuple[str, list[Variable], dict[str, int]]] = []
-    for lead in ((), (B,)):
-        label = "batch" if lead else "plain"
+    for label, lead in (("plain", ()), ("batch", (B,)), ("batches", (D, B))):
         if operands == (("...",),):
             for core in (1, 2):
                 shape = (*lead, *(M, N)[:core])
@@ -626,8 +625,35 @@ def test_the_trace_of_a_matrix_function_has_its_slope(name: str, expected: Calla
     found = {node.op for node in postorder(gradient) if isinstance(node, Call)}
     assert found <= {slope, name}
     np.testing.assert_allclose(evaluate(gradient, {"X": base, "c": 3.0}), 3 * expected(base), rtol=1e-10)
+    scaled = derivative(scale(-2, einsum(",ii->", c, call(name, X))), X)
+    np.testing.assert_allclose(evaluate(scaled, {"X": base, "c": 3.0}), -6 * expected(base), rtol=1e-10)
     plain = derivative(einsum("ii->", call(name, X)), X)
     np.testing.assert_allclose(evaluate(plain, {"X": base}), expected(base), rtol=1e-10)
+
+
+def test_the_derivative_of_an_adjugate_of_higher_degree() -> None:
+    """Up to three rows the derivative at X along E is that at E along X; here there are four."""
+    X, E, G = (Variable(letter, (M, M)) for letter in "XEG")
+    rng = np.random.default_rng(4)
+    values = {letter: rng.normal(size=(4, 4)) for letter in "XEG"}
+    node = call("adj", X)
+    along = directional(lambda x: evaluate(node, {"X": x}), values["X"], values["E"])
+    for slope in (derivative(einsum("ij,ij->", G, node), X), derivative(node, X, "forward")):
+        letters = "ij" if slope.order == 2 else "ijkl"
+        paired = einsum(f"{letters},{letters[-2:]}->{letters[:-2]}", slope, E)
+        expected = np.sum(values["G"] * along) if slope.order == 2 else along
+        np.testing.assert_allclose(evaluate(paired, values), expected, rtol=1e-8, atol=1e-10)
+    # the derivative of the derivative, in the direction of its second operand as well
+    first = einsum("ij,ij->", G, call("adj_frechet", X, E))
+    for variable, direction in ((X, "D"), (E, "D")):
+        values["D"] = rng.normal(size=(4, 4))
+        slope = einsum("ij,ij->", derivative(first, variable), Variable("D", (M, M)))
+
+        def moved(x: Any, name: str = variable.name) -> Any:
+            return evaluate(first, {**values, name: x})
+
+        expected = directional(moved, values[variable.name], values[direction])
+        assert evaluate(slope, values) == pytest.approx(float(expected), rel=1e-7)
 
 
 # --- properties ----------------------------------------------------------------------------------
@@ -708,7 +734,7 @@ def typed(name: str, *types: Type, **options: object) -> tuple[Type, Callable[[S
 
 
 def apply(name: str, *operands: tuple[str, Any], **options: object) -> tuple[Type, Any]:
-    """The type and the value of an operation on arrays of given kinds, with a batch axis tried as well."""
+    """The type and the value of an operation on arrays of given kinds, with batch axes tried as well."""
     kinds = [kind for kind, _ in operands]
     arrays = [np.asarray(value, dtype=float) for _, value in operands]
     shapes = [tuple(Dim.of(length) for length in value.shape) for value in arrays]
@@ -718,11 +744,12 @@ def apply(name: str, *operands: tuple[str, Any], **options: object) -> tuple[Typ
     node = make(nodes)
     assert node.shape == result.shape
     value = evaluate(node, {f"x{k}": operand for k, operand in enumerate(arrays)}, {})
-    two = Dim.of(2)
-    wide = make([Variable(f"x{k}", (two, *shape)) for k, shape in enumerate(shapes)])
-    batched = evaluate(wide, {f"x{k}": np.stack([operand, operand]) for k, operand in enumerate(arrays)}, {})
+    lead = (Dim.of(2), Dim.of(5))
+    wide = make([Variable(f"x{k}", (*lead, *shape)) for k, shape in enumerate(shapes)])
+    stacked = {f"x{k}": np.broadcast_to(operand, (2, 5, *operand.shape)) for k, operand in enumerate(arrays)}
     if operands:
-        np.testing.assert_allclose(batched, np.stack([value, value]), rtol=1e-12)
+        batched = evaluate(wide, stacked, {})
+        np.testing.assert_allclose(batched, np.broadcast_to(value, (2, 5, *value.shape)), rtol=1e-12)
     return result, value
 
 
@@ -765,8 +792,10 @@ def test_reductions(name: str) -> None:
     assert result.kind == "matrix"
     np.testing.assert_allclose(value, reference(T234, axis=1))
     np.testing.assert_allclose(apply(name, ("tensor", T234))[1], reference(T234, axis=None))
-    with pytest.raises(ShapeError, match="has no axis 2"):
+    with pytest.raises(ShapeError, match="has no axis 2") as caught:
         apply(name, ("matrix", A34), axis=2)
+    assert caught.value.hint == "the axes are 0 to 1"
+    assert "axis" in operation(name).options
 
 
 @pytest.mark.parametrize("name", REDUCTIONS)
@@ -790,7 +819,9 @@ def test_row_wise_maps(name: str) -> None:
         result, value = apply(name, ("matrix", A34), axis=axis)
         assert result.kind == "matrix"
         np.testing.assert_allclose(value, ROW_WISE[name](A34, axis=axis))
-    np.testing.assert_allclose(apply(name, ("matrix", A34))[1], ROW_WISE[name](A34, axis=-1))
+    for options in ({}, {"axis": None}):
+        np.testing.assert_allclose(apply(name, ("matrix", A34), **options)[1], ROW_WISE[name](A34, axis=-1))
+    assert "axis" in operation(name).options
     for axis in (0, 1, 2):
         np.testing.assert_allclose(apply(name, ("tensor", T234), axis=axis)[1], ROW_WISE[name](T234, axis=axis))
     result, value = apply(name, ("row", X3))
@@ -804,6 +835,9 @@ def test_max_of_several_operands_is_entrywise() -> None:
     expected = np.maximum(np.maximum(np.maximum(A34, X3[:, None]), Z4), 0.1)
     np.testing.assert_array_equal(value, expected)
     np.testing.assert_array_equal(apply("min", ("scalar", 0.1), ("matrix", A34))[1], np.minimum(A34, 0.1))
+    result, value = apply("min", ("scalar", 0.1), ("column", X3), ("matrix", A34), ("row", Z4))
+    assert result.kind == "matrix"
+    np.testing.assert_array_equal(value, np.minimum(np.minimum(np.minimum(0.1, X3[:, None]), A34), Z4))
 
 
 def test_a_column_and_a_row_do_not_meet_entrywise() -> None:
@@ -866,6 +900,9 @@ SHAPED = [
     ("diag", [("column", X3)], "matrix", np.diag(X3)),
     ("diag", [("row", X3)], "matrix", np.diag(X3)),
     ("diag", [("matrix", A33)], "column", np.diag(A33)),
+    ("diag", [("scalar", 2.0)], "scalar", 2.0),
+    ("vec", [("scalar", 2.0)], "scalar", 2.0),
+    ("vec", [("column", X3)], "column", X3),
     ("vec", [("matrix", A34)], "column", A34.ravel(order="F")),
     ("vec", [("row", X3)], "column", X3),
     ("vech", [("matrix", S33)], "column", VECH),
@@ -880,6 +917,8 @@ SHAPED = [
     ("solve", [("matrix", S33), ("column", X3)], "column", np.linalg.solve(S33, X3)),
     ("solve", [("matrix", S33), ("matrix", A34)], "matrix", np.linalg.solve(S33, A34)),
     ("cross", [("column", X3), ("column", Y3)], "column", np.cross(X3, Y3)),
+    ("cross", [("row", X3), ("column", Y3)], "row", np.cross(X3, Y3)),
+    ("prodexcept2", [("column", X3)], "matrix", np.prod(X3) / np.outer(X3, X3) * (1 - np.eye(3))),
     ("tril", [("matrix", A33)], "matrix", np.tril(A33)),
     ("triu", [("matrix", A33)], "matrix", np.triu(A33)),
     ("cofactor", [("matrix", S33)], "matrix", np.linalg.det(S33) * np.linalg.inv(S33).T),
@@ -921,6 +960,13 @@ def test_blockdiag() -> None:
     assert result.kind == "matrix"
     expected = scipy.linalg.block_diag(*(column_matrix(kind, block) for kind, block in operands))
     np.testing.assert_allclose(value, expected)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_products_of_the_other_entries_along_an_axis(axis: int) -> None:
+    result, value = apply("prodexcept", ("matrix", A34), axis=axis)
+    assert result.kind == "matrix"
+    np.testing.assert_allclose(value, np.prod(A34, axis=axis, keepdims=True) / A34)
 
 
 def test_unvec_inverts_vec() -> None:

@@ -164,8 +164,8 @@ def pairs_typing(context: Typing, types: Sequence[Type], options: Options) -> tu
 # --- building ------------------------------------------------------------------------------------
 
 
-def calls(name: str, node: Node, core: int) -> Call:
-    """A reduction of this family over ``core`` trailing axes."""
+def calls(name: str, node: Node, core: int = 1) -> Call:
+    """A reduction of this family over ``core`` trailing axes; what acts on vectors takes none."""
     return apply_call(BY_NAME[name], (node,), {"core": core} if "core" in BY_NAME[name].parameters else None)
 
 
@@ -266,7 +266,7 @@ def logsumexp_differential(call: Call, _position: int, change: Node) -> Node:
     operand = call.args[0]
     core = core_of(call)
     if core == 1:
-        return inner(calls("softmax", operand, 1), change, 1)
+        return inner(calls("softmax", operand), change, 1)
     weights = elementwise("exp", subtract(operand, stretch(call, operand)))
     return inner(weights, change, core)
 
@@ -308,7 +308,7 @@ def softmax_differential(call: Call, _position: int, change: Node) -> Node:
 
 
 def log_softmax_differential(call: Call, _position: int, change: Node) -> Node:
-    weights = calls("softmax", call.args[0], 1)
+    weights = calls("softmax", call.args[0])
     return subtract(change, stretch(inner(weights, change, 1), change))
 
 
@@ -573,7 +573,7 @@ CALLS: tuple[Operation, ...] = (
         "Exponentials divided by their sum, row by row.",
         signature="(n)->(n)",
         options=LAST,
-        typing=row_wise("softmax", lambda node: calls("softmax", node, 1)),
+        typing=row_wise("softmax", lambda node: calls("softmax", node)),
         differential=softmax_differential,
         numpy="softmax({0})",
         gives=("positive",),
@@ -585,7 +585,7 @@ CALLS: tuple[Operation, ...] = (
         "Logarithm of the softmax, row by row.",
         signature="(n)->(n)",
         options=LAST,
-        typing=row_wise("log_softmax", lambda node: calls("log_softmax", node, 1)),
+        typing=row_wise("log_softmax", lambda node: calls("log_softmax", node)),
         differential=log_softmax_differential,
         numpy="log_softmax({0})",
     ),

@@ -208,7 +208,8 @@ class Derivative:
             readable = present(self._arranged(readable).node)
         spellings = habits(self.function.program)
         names = self.function.definitions
-        tree = to_program(readable, self.function.order, definitions=names, spellings=spellings)
+        taken = self.function.sizes
+        tree = to_program(readable, self.function.order, definitions=names, spellings=spellings, taken=taken)
         return _transposed(tree) if self._row else tree
 
     @bounded_property

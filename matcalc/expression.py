@@ -285,6 +285,12 @@ class Expr:
         """What elaboration found: symbols, sizes, notes."""
         return self._meaning
 
+    @property
+    def sizes(self) -> tuple[str, ...]:
+        """The named sizes of all variables, which nothing else may be called in a formula."""
+        symbols = self.meaning.symbols.values()
+        return tuple({name: None for symbol in symbols for dim in symbol.type.shape for name in dim.names})
+
     @bounded_property
     def type(self) -> Type:
         """Kind and shape."""
@@ -593,7 +599,7 @@ def as_operand(value: object) -> Expr | Ast | None:
     if isinstance(value, bool) or not isinstance(value, int | float | Fraction):
         return None
     if isinstance(value, float) and value - value != 0:
-        raise UsageError(f"{value} cannot stand in an expression", hint="use a finite number, or mc.parse(\"inf\")")
+        raise UsageError(f"{value} cannot stand in an expression", hint='use a finite number, or mc.parse("inf")')
     return number_ast(value)
 
 

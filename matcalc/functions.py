@@ -183,7 +183,10 @@ class Function:
         order = [*self.function.order, *(variable.name for variable in self._plan.directions)]
         names = self.function.definitions
         spelled = habits(self.function.program)
-        return tuple(to_program(node, order, definitions=names, spellings=spelled) for node in self._formulas())
+        taken = self.function.sizes
+        return tuple(
+            to_program(node, order, definitions=names, spellings=spelled, taken=taken) for node in self._formulas()
+        )
 
     def _formulas(self) -> tuple[Node, ...]:
         """What is shown, in the form in which it reads best."""

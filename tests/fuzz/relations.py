@@ -11,7 +11,7 @@ import random
 import traceback
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -125,14 +125,14 @@ Relation = Callable[[Setting], "tuple[Array, Array, float]"]
 # --- spellings -----------------------------------------------------------------------------------
 
 
-def renamed(program: Program, names: Mapping[str, str]) -> Program:
-    """Variables under other names, also where they carry a subscript."""
+def renamed(program: Program, names: Mapping[str, str], others: Collection[str] = ()) -> Program:
+    """Variables under other names, also where they carry a subscript; the others keep theirs."""
     for path, node in list(places(program)):
         if isinstance(node, Name):
             base, mark, subscript = node.id.partition("_")
             if spell(node.id) in names:
                 program = put(program, path, Name(names[spell(node.id)]))
-            elif mark and spell(base) in names:
+            elif mark and spell(base) in names and spell(node.id) not in others:
                 program = put(program, path, Name(f"{names[spell(base)]}_{subscript}"))
         elif isinstance(node, Declare):
             kept = tuple(names.get(spell(name), name) for name in node.names)
@@ -236,7 +236,7 @@ def homogeneous(at: Setting) -> tuple[Array, Array, float]:
     if not at.values[at.x].ndim:
         raise NotApplicableError  # a number over its size is 1
     length = Call("norm", (Name(at.x),))
-    used = renamed(without_declarations(at.program), {at.x: NEW})
+    used = renamed(without_declarations(at.program), {at.x: NEW}, at.types)
     *before, last = used.statements
     scaled = Binary("*", length, Group(last.value))  # type: ignore[attr-defined]
     program = Program((Assign(Name(NEW), Binary("/", Name(at.x), length)), *before, Output(scaled)))
@@ -279,12 +279,17 @@ def mixed_order(at: Setting) -> tuple[Array, Array, float]:
 
 def of_size_one(at: Setting) -> tuple[Array, Array, float]:
     """With every size 1 it is the calculus of numbers: differences of the value."""
+    if any(word in text for text in at.case.types.values() for word in ("orthogonal", "skew")):
+        raise NotApplicableError  # 1 and 0 are the only such numbers
     at.sizes = dict.fromkeys(at.sizes, 1)
     at.values = {name: array[(slice(0, 1),) * array.ndim] for name, array in at.values.items()}
     for symbol in at.expr.meaning.symbols.values():
         if any(not dim.names or dim.evaluate(at.sizes) != 1 for dim in symbol.type.shape):
             raise NotApplicableError
-    slope = at.slope(at.expr)
+    try:
+        slope = at.slope(at.expr)
+    except (MatcalcError, ValueError, IndexError):
+        raise NotApplicableError from None  # an entry or a range that an array of size 1 does not have
 
     def along(step: float) -> Array:
         moved = {**at.values, at.x: at.values[at.x] + step}
@@ -325,7 +330,11 @@ def try_relation(name: str, seed: int, number: int) -> str | Mismatch:
         warnings.simplefilter("ignore")
         try:
             with limited(SECONDS):
-                one, other, tolerance = RELATIONS[name](Setting(case, rng))
+                try:
+                    at = Setting(case, rng)
+                except MatcalcError:
+                    return "not applicable"  # the program as it stands is refused
+                one, other, tolerance = RELATIONS[name](at)
         except NotApplicableError:
             return "not applicable"
         except _TimeoutError:

@@ -56,8 +56,10 @@ def save(function: Saved, path: FilePath) -> None:
     The file is replaced as a whole: whoever reads it finds the old one or the new one.
 
     >>> import matcalc as mc
-    >>> mc.save(mc.grad("||A x - b||^2", "x"), "gradient.json")
-    >>> mc.load("gradient.json").formula
+    >>> from tempfile import mkdtemp
+    >>> file = f"{mkdtemp()}/gradient.json"
+    >>> mc.save(mc.grad("||A x - b||^2", "x"), file)
+    >>> mc.load(file).formula
     '2 A^T (A x - b)'
 
     Parameters
@@ -91,8 +93,10 @@ def load(path: FilePath, *, timeout: float | None = None, limits: Limits | None 
     """Read what `save` wrote, and make it again.
 
     >>> import matcalc as mc
-    >>> mc.save(mc.derive("x^T A x", "x"), "derivative.json")
-    >>> mc.load("derivative.json").formula
+    >>> from tempfile import mkdtemp
+    >>> file = f"{mkdtemp()}/derivative.json"
+    >>> mc.save(mc.derive("x^T A x", "x"), file)
+    >>> mc.load(file).formula
     '(A + A^T) x'
 
     Returns a `Derivative`, a `Function` or an `Expr`, as it was saved.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import subprocess
 import sys
 import threading
@@ -140,6 +141,13 @@ SETTINGS: dict[str, tuple[int, int, Call]] = {
 
 def test_every_limit_has_a_test() -> None:
     assert {*SETTINGS, "timeout", "operations"} == {field.name for field in fields(mc.Limits)}
+
+
+def test_the_page_lists_every_limit_with_its_default() -> None:
+    page = (ROOT / "docs" / "explanation" / "safety.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| ([\w,]+) \|", page, re.MULTILINE))
+    defaults = {field.name: "none" if field.default is None else f"{field.default:,}" for field in fields(mc.Limits)}
+    assert rows == defaults
 
 
 @pytest.mark.parametrize("name", SETTINGS)

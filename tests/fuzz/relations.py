@@ -281,15 +281,19 @@ def of_size_one(at: Setting) -> tuple[Array, Array, float]:
     """With every size 1 it is the calculus of numbers: differences of the value."""
     if any(word in text for text in at.case.types.values() for word in ("orthogonal", "skew")):
         raise NotApplicableError  # 1 and 0 are the only such numbers
+    for _, node in places(at.program):
+        if isinstance(node, Index) and any(isinstance(item, Num) and item.value > 1 for item in node.items):
+            raise NotApplicableError  # there is no second entry
     at.sizes = dict.fromkeys(at.sizes, 1)
     at.values = {name: array[(slice(0, 1),) * array.ndim] for name, array in at.values.items()}
-    for symbol in at.expr.meaning.symbols.values():
-        if any(not dim.names or dim.evaluate(at.sizes) != 1 for dim in symbol.type.shape):
-            raise NotApplicableError
+    shapes = [symbol.type.shape for symbol in at.expr.meaning.symbols.values()]
     try:
+        lengths = {dim.evaluate(at.sizes) for shape in shapes for dim in shape}
         slope = at.slope(at.expr)
     except (MatcalcError, ValueError, IndexError):
         raise NotApplicableError from None  # an entry or a range that an array of size 1 does not have
+    if lengths - {1}:
+        raise NotApplicableError
 
     def along(step: float) -> Array:
         moved = {**at.values, at.x: at.values[at.x] + step}

@@ -322,3 +322,15 @@ def test_steps_are_the_same_on_every_machine() -> None:
 
     least()  # facts of the constant nodes are kept between calls
     assert least() == least()
+
+
+# --- formulas of long products -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [3, 25, 60, 300])
+def test_a_long_product_of_one_matrix_is_one_power(count: int) -> None:
+    expr = mc.parse(" ".join(["A"] * count) + " x", {"A": "matrix(n, n)", "x": "vector(n)"})
+    assert expr.diff("x").formula == f"A^{count}"
+    count = min(count, 60)
+    inverse = mc.parse(" ".join(["A^-1"] * count) + " x", {"A": "matrix(n, n)", "x": "vector(n)"})
+    assert inverse.diff("x").formula == f"A^-{count}"

@@ -64,32 +64,47 @@ def flip(chain: Chain) -> Chain:
 
 
 def chain_ast(chain: Chain) -> ast.Ast:
-    """The chain as syntax; repeated factors become a power."""
+    """The chain as syntax; repeated factors become a power, and powers of one matrix one power."""
     groups: list[tuple[Item, int]] = []
     for item in chain:
-        if groups and groups[-1][0].ast is item.ast and groups[-1][0].transposed == item.transposed:
-            groups[-1] = (item, groups[-1][1] + 1)
+        exponent = _power(item.ast)[1]
+        if groups and _continues(groups[-1][0], item) and (groups[-1][1] > 0) == (exponent > 0):
+            groups[-1] = (item, groups[-1][1] + exponent)
         else:
-            groups.append((item, 1))
+            groups.append((item, exponent))
     result: ast.Ast | None = None
-    for item, count in groups:
-        for factor in _group(item, count):
-            result = factor if result is None else times(result, factor)
+    for item, exponent in groups:
+        factor = _grouped(item, exponent)
+        result = factor if result is None else times(result, factor)
     assert result is not None
     return result
 
 
-def _group(item: Item, count: int) -> list[ast.Ast]:
-    tree = item.ast
-    if count == 1:
-        if item.transposed and item.turned is not None:
-            return [item.turned]
-        return [ast.Transpose(tree) if item.transposed else tree]
+def _power(tree: ast.Ast) -> tuple[ast.Ast, int]:
+    """A base and the whole number it is raised to; anything else is its own base."""
     if isinstance(tree, ast.Binary) and tree.op == "^" and isinstance(tree.right, ast.Num):
-        powered: ast.Ast = ast.Binary("^", tree.left, integer(tree.right.value * count))
-    else:
-        powered = ast.Binary("^", tree, integer(count))
-    return [ast.Transpose(powered) if item.transposed else powered]
+        value = tree.right.value
+        if value.denominator == 1 and value:
+            return tree.left, int(value)
+    return tree, 1
+
+
+def _continues(before: Item, item: Item) -> bool:
+    """Whether two neighbours are powers of one matrix."""
+    left, right = _power(before.ast)[0], _power(item.ast)[0]
+    named = isinstance(left, ast.Name) and isinstance(right, ast.Name) and left.id == right.id
+    return (left is right or named) and before.transposed == item.transposed
+
+
+def _grouped(item: Item, exponent: int) -> ast.Ast:
+    """A power of an item's base; the item itself where nothing was put together."""
+    base, own = _power(item.ast)
+    if exponent == own:
+        if item.transposed and item.turned is not None:
+            return item.turned
+        return ast.Transpose(item.ast) if item.transposed else item.ast
+    powered = ast.Binary("^", base, integer(exponent))
+    return ast.Transpose(powered) if item.transposed else powered
 
 
 def integer(value: Exact) -> ast.Num:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -15,7 +16,19 @@ from matcalc.calculus.present import present
 from matcalc.calculus.simplify import PRODUCT_RULES, simplify
 from matcalc.elaborate import elaborate
 from matcalc.errors import NotDifferentiable, Unsupported
-from matcalc.expr.build import add, einsum, elementwise, number, power, product, scale, subtract, swap_axes, variables
+from matcalc.expr.build import (
+    add,
+    einsum,
+    elementwise,
+    number,
+    power,
+    product,
+    scale,
+    subtract,
+    swap_axes,
+    variables,
+    zeros,
+)
 from matcalc.expr.dims import Dim
 from matcalc.expr.nodes import Map, Node, Product, Structure, Sum, Variable, postorder
 from matcalc.notation.matrices import to_ast, to_program
@@ -210,6 +223,11 @@ def test_a_diagonal_inside_an_output_of_several_axes(mode: str) -> None:
     eye = np.eye(4)
     expected = np.einsum("ik,il,j->ijkl", eye, eye, values["x"])
     np.testing.assert_allclose(evaluate(jacobian, values), expected, rtol=1e-14)
+
+
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+def test_the_derivative_by_what_does_not_occur_is_zero(mode: Literal["forward", "reverse"]) -> None:
+    assert derivative(einsum("ij,j->i", X, w), A, mode) == zeros((M, N, N))
 
 
 def test_an_operation_without_a_derivative_raises_by_name() -> None:

@@ -24,7 +24,7 @@ from node_eval import evaluate
 from matcalc.calculus.simplify import simplify
 from matcalc.elaborate import elaborate
 from matcalc.errors import DomainError
-from matcalc.expr.build import Operand, add, delta, einsum, number, ones, power, product, scale
+from matcalc.expr.build import Operand, add, broadcast, delta, einsum, number, ones, power, product, scale
 from matcalc.expr.dims import Dim
 from matcalc.expr.nodes import Call, Factor, Map, Node, Product, Sum, Term, Variable, postorder
 from matcalc.ops.apply import call, map_
@@ -34,6 +34,7 @@ from matcalc.syntax.parse import parse
 ROOT = Path(__file__).resolve().parents[1]
 SEEDS = range(300)
 ORDERS = range(6)
+n = Dim.of("n")
 SYMMETRIC_MAPS = frozenset({"maximum", "minimum", "hypot", "eq", "ne"})
 
 # --- nodes ---------------------------------------------------------------------------------------
@@ -234,6 +235,12 @@ RULES = [
     ("inv(A^T B)", "B^-1 A^-T"),
     ("inv(A B^T X)", "X^-1 B^-T A^-1"),
     ("inv(A^T)", "A^-T"),
+    ("inv(kron(A, B))", "kron(A^-1, B^-1)"),
+    ("inv(kron(A^T, B))", "kron(A^-T, B^-1)"),
+    ("inv(kron(A, B)^T)", "kron(A^-T, B^-T)"),
+    ("inv(a k A B)", "B^-1 A^-1 / (a k)"),
+    ("matpow(A^T, k)", "matpow(A, k)^T"),
+    ("tracepow(A^T, k)", "tracepow(A, k)"),
     # determinants and eigenvalues
     ("det(I(n))", "1"),
     ("logdet(I(n))", "0"),
@@ -294,6 +301,11 @@ RULES = [
     ("sum(A.^2)^(1/2)", "||A||_F"),
     ("normalize(x) ||x||", "x"),
     ("normalize(x) ||x||^3", "(x^T x) x"),
+    ("normalize(x) (x^T x)", "||x|| x"),
+    ("normalize(A) .* norm(A, axis=1)", "A"),
+    ("sum(A.^2, axis=0).^(1/2)", "norm(A, axis=0)"),
+    ("sum(A.^2, axis=1).^(1/2)", "norm(A, axis=1)"),
+    ("sum(M.^2, axis=0).^(1/2)", "norm(M, axis=0)"),
     ("normalize(x).^2", "x.^2 / (x^T x)"),
     ("normalize(x) normalize(x)^T", "x x^T / (x^T x)"),
     ("||x|| (x^T x)", "||x||^3"),
@@ -354,6 +366,7 @@ RULES = [
     ("eigvecs(S) diag(eigvals(S)) eigvecs(S)^T", "S"),
     ("eigvecs(S) diag(eigvals(S).^2) eigvecs(S)^T x", "S S x"),
     ("eigvecs(S) diag(eigvals(S).^3) eigvecs(S)^T x", "S S S x"),
+    ("eigvecs(S) diag(eigvals(S).^5) eigvecs(S)^T x", "S S S S S x"),
     ("eigvecs(S) diag(1 ./ eigvals(S)) eigvecs(S)^T", "S^-1"),
     ("eigvecs(S) diag(1 ./ eigvals(S).^2) eigvecs(S)^T x", "S^-1 S^-1 x"),
     ("eigvecs(S) eigvecs(S)^T x", "x"),
@@ -366,6 +379,10 @@ RULES = [
     ("exp(3 ones(n))", "exp(3) ones(n)"),
     ("max(x ones(n)^T, 1)", "max(x, 1) ones(n)^T"),
     ("max(-2 x ones(n)^T, 1)", "max(-2 x, 1) ones(n)^T"),
+    ("max(1 ./ (z ones(n)^T), 1)", "max(1 ./ z, 1) ones(n)^T"),
+    ("tanh(-2 ./ (x ones(n)^T))", "tanh(-2 ./ x) ones(n)^T"),
+    ("hypot(x, zeros(n))", "hypot(x, 0)"),
+    ("hypot(x, -2 ones(n))", "hypot(x, -2)"),
     ("softmax(-2 ones(m) x^T)", "ones(m) softmax(-2 x)^T"),
     ("softmax(ones(m) x^T)", "ones(m) softmax(x)^T"),
     # structure
@@ -379,6 +396,21 @@ def test_a_rule(left: str, right: str) -> None:
     assert given == wanted
 
 
+@pytest.mark.parametrize("name", "abcdefghij")
+def test_a_softmax_whatever_the_order_of_its_terms(name: str) -> None:
+    """The order of the terms of a sum follows from their structure, in which the name takes part."""
+    x = Variable(name, (n,))
+    node = map_("exp", add([(1, x), (-1, broadcast(call("logsumexp", x), (n,), ()))], (n,)))
+    assert simplify(node) == (call("softmax", x),)
+
+
+def test_the_larger_operand_comes_first() -> None:
+    for text in ("max(sum(x), x)", "max(x, sum(x))"):
+        (node,) = simplify(fresh(meaning(text)))
+        assert isinstance(node, Map)
+        assert [arg.order for arg in node.args] == [1, 0]
+
+
 @pytest.mark.parametrize("exponent", [3, -2, Fraction(1, 2)])
 def test_a_power_with_a_number_is_an_exponent(exponent: int | Fraction) -> None:
     z = rule_nodes.Z
@@ -389,11 +421,12 @@ def test_a_power_with_a_number_is_an_exponent(exponent: int | Fraction) -> None:
 # --- pairs that cancel, wherever they stand ------------------------------------------------------
 
 Link = tuple[Node, bool]
-n = Dim.of("n")
 A, B, C = (Variable(name, (n, n)) for name in "ABC")
 S, P = Variable("S", (n, n), {"symmetric"}), Variable("P", (n, n), {"spd"})
 Q, X, V = Variable("Q", (n, n), {"orthogonal"}), Variable("X", (Dim.of("m"), n)), Variable("V", (n, Dim.of("m")))
 GRAM, MIXED = einsum("ki,kj->ij", X, X), einsum("ik,kj->ij", V, X)
+T = Variable("T", (Dim.of("m"), Dim.of("m")), {"symmetric"})
+WEIGHTED, BETWEEN = einsum("ki,kl,lj->ij", X, T, X), einsum("ik,kl,lj->ij", V, T, X)
 #: Neighbours, each with whether it is transposed, and what stays of them.
 PAIRS: dict[str, tuple[list[Link], list[Link]]] = {
     "A^-1 A": ([(call("inv", A), False), (A, False)], []),
@@ -411,6 +444,10 @@ PAIRS: dict[str, tuple[list[Link], list[Link]]] = {
     "X^T X (X^T X)^-1": ([(X, True), (X, False), (call("inv", GRAM), False)], []),
     "(V X)^-1 V X": ([(call("inv", MIXED), False), (V, False), (X, False)], []),
     "V X (V X)^-1": ([(V, False), (X, False), (call("inv", MIXED), False)], []),
+    "(X^T T X)^-1 X^T T X": ([(call("inv", WEIGHTED), False), (X, True), (T, False), (X, False)], []),
+    "X^T T X (X^T T X)^-1": ([(X, True), (T, False), (X, False), (call("inv", WEIGHTED), False)], []),
+    "(V T X)^-1 V T X": ([(call("inv", BETWEEN), False), (V, False), (T, False), (X, False)], []),
+    "V T X (V T X)^-1": ([(V, False), (T, False), (X, False), (call("inv", BETWEEN), False)], []),
     "X^T V^T (V X)^-T": ([(X, True), (V, True), (call("inv", MIXED), True)], []),
 }
 ENDS: tuple[Node | None, ...] = (None, Variable("x", (n,)), Variable("y", (n,)), B, C)
@@ -451,6 +488,29 @@ def test_neighbours_cancel_in_every_context(name: str) -> None:
     given, kept = PAIRS[name]
     for before, after in zip(in_contexts(given), in_contexts(kept), strict=True):
         assert simplify(fresh(before)) == simplify(fresh(after))
+
+
+# --- what is shared ------------------------------------------------------------------------------
+
+
+def test_a_root_that_others_use_stays_one_node() -> None:
+    x, y, z = (Variable(name, (n,)) for name in "xyz")
+    residual = einsum("ij,j->i", A, x)
+    uses = [einsum("i,i->", residual, y), einsum("i,i->", residual, z)]
+    kept, *rest = simplify(residual, *uses)
+    assert all(kept in node.children for node in rest)
+    (alone,) = simplify(uses[0])
+    assert residual not in alone.children
+
+
+def test_what_was_shared_is_written_out_where_it_is_alone() -> None:
+    x, y = Variable("x", (n,)), Variable("y", (n,))
+    for coefficient in (1, -2):
+        inner = einsum("ij,j->i", A, x)
+        node = einsum("i,i->", scale(coefficient, inner), y)
+        together, _ = simplify(node, inner)
+        assert simplify(together) == simplify(fresh(node))
+        assert simplify(together) != (together,)
 
 
 # --- bytes ---------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from oracle import read
 
 from matcalc.calculus.derive import derivative
 from matcalc.calculus.simplify import simplify
+from matcalc.elaborate import elaborate
 from matcalc.errors import MatcalcError, NotDifferentiable, ShapeError, UnknownName, Unsupported, UsageError
 from matcalc.expr.build import add, broadcast, delta, einsum, number, ones, product, scale
 from matcalc.expr.dims import Dim
@@ -25,8 +26,9 @@ from matcalc.expr.typed import SCALAR, Type
 from matcalc.lower import runtime, runtime_scipy
 from matcalc.ops.apply import call, map_, operation, typing_rule
 from matcalc.ops.record import Operation
-from matcalc.ops.registry import FAMILIES
+from matcalc.ops.registry import FAMILIES, OPERATIONS
 from matcalc.ops.signature import cores, shorter
+from matcalc.syntax.parse import parse
 
 N, M, B, D = Dim.of("n"), Dim.of("m"), Dim.of("b"), Dim.of("d")
 SIZES = {"n": 3, "m": 4, "b": 2, "d": 5}
@@ -391,6 +393,8 @@ HEADS = {
     "eigmin": r"\lambda_{\min}",
     "ones": r"\mathbf{1}",
     "zeros": r"\mathbf{0}",
+    "vec_tensor": r"\operatorname{vec\_tensor}",
+    "vech_tensor": r"\operatorname{vech\_tensor}",
     "commutation": "K_{{{0},{1}}}",
     "duplication": "D_{{{0}}}",
     **{name: rf"\operatorname{{{name}}}" for name in ("sum", "tr", "diag", "vector", "matrix")},
@@ -422,8 +426,8 @@ def oracle_of(condition: str, places: Any) -> Any:
 @pytest.mark.parametrize(("name", "slope"), [("expm_frechet", "expm"), ("logm_frechet", "inv")])
 def test_a_frechet_derivative_along_what_commutes(name: str, slope: str) -> None:
     """Higham, Functions of Matrices (2008), theorem 3.8: it is ``f'(A) E``."""
-    X, c = Variable("X", (N, N), {"spd"}), Variable("c", ())
-    values = {"X": S33, "c": np.asarray(3.0)}
+    X, c = Variable("X", (N, N)), Variable("c", ())
+    values = {"X": S33 + np.triu(np.ones((3, 3)), 1) / 4, "c": np.asarray(3.0)}
     for direction in (X, scale(2, X), delta(N), product([(c, 1, ()), (X, 1, (0, 1))], (0, 1))):
         node = call(name, X, direction)
         (short,) = simplify(node)
@@ -433,17 +437,40 @@ def test_a_frechet_derivative_along_what_commutes(name: str, slope: str) -> None
         )
 
 
+@pytest.mark.parametrize("name", ["expm_frechet", "logm_frechet"])
+def test_a_frechet_derivative_beside_what_commutes(name: str) -> None:
+    """``<L(A, E), D>`` is ``<E, f'(A^T) D>`` for a D that commutes with A^T (ibid., section 3.2)."""
+    X, E, B = Variable("X", (N, N)), Variable("E", (N, N)), Variable("B", (N, N))
+    rng = np.random.default_rng(8)
+    values = {"X": S33 + np.triu(np.ones((3, 3)), 1) / 4, "E": rng.normal(size=(3, 3)), "B": rng.normal(size=(3, 3))}
+    node = call(name, X, E)
+    paired = {
+        "tr(L X)": einsum("ij,ji->", node, X),
+        "tr(L X) B": einsum("ij,ji,kl->kl", node, X, B),
+    }
+    for given in paired.values():
+        (short,) = simplify(given)
+        assert name not in {part.op for part in postorder(short) if isinstance(part, Call)}
+        expected = evaluate(given, values, {"n": 3})
+        np.testing.assert_allclose(evaluate(short, values, {"n": 3}), expected, rtol=1e-8)
+    # beside its transpose it stays: that does not commute
+    other = einsum("ij,ij->", node, X)
+    (kept,) = simplify(other)
+    np.testing.assert_allclose(evaluate(kept, values, {"n": 3}), evaluate(other, values, {"n": 3}), rtol=1e-8)
+
+
 def test_a_sylvester_equation_of_what_commutes() -> None:
     """``S Z + Z S = E`` has the solution ``S^-1 E / 2``."""
-    X, c = Variable("X", (N, N), {"spd"}), Variable("c", ())
-    values = {"X": S33, "c": np.asarray(3.0)}
+    X, c = Variable("X", (N, N)), Variable("c", ())
+    base = S33 + np.triu(np.ones((3, 3)), 1) / 4
+    values = {"X": base, "c": np.asarray(3.0)}
     for right in (X, scale(-3, X), delta(N), product([(c, 1, ()), (X, 1, (0, 1))], (0, 1))):
         node = call("sylvester", X, X, right)
         (short,) = simplify(node)
-        assert "sylvester" not in {part.op for part in postorder(short) if isinstance(part, Call)}
+        assert {part.op for part in postorder(short) if isinstance(part, Call)} <= {"inv"}
         np.testing.assert_allclose(
             evaluate(short, values, {"n": 3}),
-            scipy.linalg.solve_sylvester(S33, S33, evaluate(right, values, {"n": 3})),
+            scipy.linalg.solve_sylvester(base, base, evaluate(right, values, {"n": 3})),
             rtol=1e-10,
             atol=1e-12,
         )
@@ -792,10 +819,11 @@ def test_reductions(name: str) -> None:
     assert result.kind == "matrix"
     np.testing.assert_allclose(value, reference(T234, axis=1))
     np.testing.assert_allclose(apply(name, ("tensor", T234))[1], reference(T234, axis=None))
-    with pytest.raises(ShapeError, match="has no axis 2") as caught:
+    with pytest.raises(ShapeError, match=f"{operation(name).name} has no axis 2") as caught:
         apply(name, ("matrix", A34), axis=2)
     assert caught.value.hint == "the axes are 0 to 1"
-    assert "axis" in operation(name).options
+    usual = operation(name).options["axis"]
+    np.testing.assert_array_equal(apply(name, ("tensor", T234), axis=usual)[1], apply(name, ("tensor", T234))[1])
 
 
 @pytest.mark.parametrize("name", REDUCTIONS)
@@ -815,18 +843,27 @@ ROW_WISE = {
 
 @pytest.mark.parametrize("name", ROW_WISE)
 def test_row_wise_maps(name: str) -> None:
+    with pytest.raises(ShapeError, match=f"{name} .* scalar" if name != "cumsum" else "cumsum"):
+        apply(name, ("scalar", 1.0))
     for axis in (0, 1, -1, -2):
         result, value = apply(name, ("matrix", A34), axis=axis)
         assert result.kind == "matrix"
         np.testing.assert_allclose(value, ROW_WISE[name](A34, axis=axis))
     for options in ({}, {"axis": None}):
         np.testing.assert_allclose(apply(name, ("matrix", A34), **options)[1], ROW_WISE[name](A34, axis=-1))
-    assert "axis" in operation(name).options
+    usual = operation(name).options["axis"]
+    np.testing.assert_array_equal(apply(name, ("tensor", T234), axis=usual)[1], apply(name, ("tensor", T234))[1])
     for axis in (0, 1, 2):
         np.testing.assert_allclose(apply(name, ("tensor", T234), axis=axis)[1], ROW_WISE[name](T234, axis=axis))
     result, value = apply(name, ("row", X3))
     assert result.kind == "row"
     np.testing.assert_allclose(value, ROW_WISE[name](X3, axis=0))
+
+
+@each([record for record in CALLS if "core" in record.parameters])
+def test_a_call_acts_on_the_last_axis_unless_told(record: Operation) -> None:
+    X = Variable("X", (M, N))
+    assert call(record.name, X) == call(record.name, X, core=1)
 
 
 def test_max_of_several_operands_is_entrywise() -> None:
@@ -921,7 +958,7 @@ SHAPED = [
     ("prodexcept2", [("column", X3)], "matrix", np.prod(X3) / np.outer(X3, X3) * (1 - np.eye(3))),
     ("tril", [("matrix", A33)], "matrix", np.tril(A33)),
     ("triu", [("matrix", A33)], "matrix", np.triu(A33)),
-    ("cofactor", [("matrix", S33)], "matrix", np.linalg.det(S33) * np.linalg.inv(S33).T),
+    ("cofactor", [("matrix", A33)], "matrix", np.linalg.det(A33) * np.linalg.inv(A33).T),
     ("sqrt", [("matrix", np.abs(A34))], "matrix", np.sqrt(np.abs(A34))),
     ("square", [("column", X3)], "column", X3**2),
     ("reciprocal", [("row", X3)], "row", 1 / X3),
@@ -985,6 +1022,9 @@ def test_constants() -> None:
     np.testing.assert_array_equal(apply("e", sizes=(Dim.of(2), three))[1], [0, 1, 0])
     assert apply("pi")[1] == pytest.approx(np.pi)
     assert apply("inf")[1] == np.inf
+    np.testing.assert_array_equal(apply("eye", sizes=(three, three))[1], np.eye(3))
+    with pytest.raises(ShapeError, match="3 and 4 differ"):
+        apply("eye", sizes=(three, four))
     with pytest.raises(ShapeError, match="no place 4"):
         apply("e", sizes=(four, three))
 
@@ -995,6 +1035,61 @@ def test_written_matrix_powers_are_products(exponent: int) -> None:
     node = make([Variable("X", (N, N)), number(exponent)])
     np.testing.assert_allclose(evaluate(node, {"X": S33}, {"n": 3}), np.linalg.matrix_power(S33, exponent), rtol=1e-10)
     assert not isinstance(node, Call) or node.op != "matpow"
+
+
+@pytest.mark.parametrize("exponent", [65, -65, None])
+def test_long_and_unwritten_matrix_powers_are_calls(exponent: int | None) -> None:
+    result, make = typed("matpow", Type("matrix", (N, N)), SCALAR)
+    assert result.kind == "matrix"
+    k = Variable("k", ()) if exponent is None else number(exponent)
+    node = make([Variable("X", (N, N)), k])
+    assert isinstance(node, Call)
+    near = np.eye(3) + A33 / 100
+    expected = np.linalg.matrix_power(near, 3 if exponent is None else exponent)
+    np.testing.assert_allclose(evaluate(node, {"X": near, "k": 3.0}, {"n": 3}), expected, rtol=1e-10)
+
+
+def test_a_polygamma_function_by_its_order() -> None:
+    length = Dim.of(3)
+    _, make = typed("polygamma", SCALAR, Type("column", (length,)))
+    x = np.abs(X3) + 1
+    value = evaluate(make([number(2), Variable("x", (length,))]), {"x": x})
+    np.testing.assert_allclose(value, scipy.special.polygamma(2, x))
+
+
+def test_constant_tensors() -> None:
+    """What is told of them: the tensors of vec and vech, and the sign of a permutation."""
+    three, four = Dim.of(3), Dim.of(4)
+    _, pairs = apply("vec_tensor", sizes=(three, four))
+    np.testing.assert_array_equal(np.einsum("rij,ij->r", pairs, A34), A34.ravel(order="F"))
+    _, halves = apply("vech_tensor", sizes=(three,))
+    np.testing.assert_array_equal(np.einsum("rij,ij->r", halves, S33), VECH)
+    _, signs = apply("levi_civita")
+    np.testing.assert_allclose(np.einsum("ijk,j,k->i", signs, X3, Y3), np.cross(X3, Y3))
+
+
+def test_sizes_among_the_arguments() -> None:
+    program = parse("unvec(v, 3, 4)", is_function=OPERATIONS.__contains__)
+    node = elaborate(program, {"v": "vector(12)"}).node
+    np.testing.assert_array_equal(evaluate(node, {"v": A34.ravel(order="F")}), A34)
+
+
+def test_a_singular_matrix_has_no_inverse() -> None:
+    X = Variable("X", (N, N))
+    with pytest.raises(np.linalg.LinAlgError):
+        run(call("inv", X), [np.ones((3, 3))])
+
+
+def test_the_pseudo_inverse_of_a_square_variable() -> None:
+    """Its rank is constant nearby where it is invertible."""
+    X, change = Variable("X", (N, N)), Variable("d", (N, N))
+    node = call("pinv", X)
+    differential = operation("pinv").differential
+    assert differential is not None
+    base = array("invertible", (3, 3), np.random.default_rng(6))
+    expected = directional(lambda x: evaluate(node, {"X": x}), base, A33)
+    found = evaluate(differential(node, 0, change), {"X": base, "d": A33})
+    np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-10)
 
 
 def test_a_broken_matrix_power_is_refused() -> None:

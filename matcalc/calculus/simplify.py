@@ -302,7 +302,7 @@ def unit_norm(node: Product) -> Node | None:
         unit = factor.node
         if not (isinstance(unit, Call) and unit.op == "normalize"):
             continue
-        core = int(dict(unit.parameters).get("core", 1))
+        core = int(dict(unit.parameters)["core"])
         arg = unit.args[0]
         length = call("norm", arg, core=core)
         lead = factor.labels[: unit.order - core]
@@ -654,9 +654,8 @@ def spectral_power(node: Product) -> Node | None:
                 elif isinstance(exponent, int) and abs(exponent) <= LARGEST_SPECTRAL_POWER:
                     matrix = first.args[0] if exponent > 0 else call("inv", first.args[0])
                     start = ends[0]
-                    fresh = max(sizes, default=0) + node.order + len(node.sizes) + 1
                     for step in range(abs(exponent)):
-                        end = ends[1] if step == abs(exponent) - 1 else fresh + step
+                        end = ends[1] if step == abs(exponent) - 1 else len(node.sizes) + step
                         sizes[end] = first.shape[0]
                         operands.append((matrix, 1, (start, end)))
                         start = end
@@ -804,7 +803,7 @@ def exp_of(node: Map) -> Node | None:
                     continue
             if not (isinstance(total, Call) and total.op == "logsumexp"):
                 continue
-            core = dict(total.parameters).get("core", 1)
+            core = dict(total.parameters)["core"]
             if core != 1 or arg.order != total.order + 1:
                 continue
             axis = next(a for a in range(arg.order) if a not in names)
@@ -1116,10 +1115,10 @@ def sylvester_of_commuting(node: Call) -> Node | None:
 
 
 def maximum_with_zero(node: Map) -> Node | None:
-    """``max(0, x) = relu(x)``."""
-    for zero, other in ((0, 1), (1, 0)):
-        if as_number(node.args[zero]) == 0 and node.axes[other] == tuple(range(node.order)):
-            return map_("relu", node.args[other])
+    """``max(x, 0) = relu(x)``; `symmetric_operands` puts the number last."""
+    first, second = node.args
+    if as_number(second) == 0 and node.axes[0] == tuple(range(node.order)):
+        return map_("relu", first)
     return None
 
 
@@ -1148,7 +1147,7 @@ MAP_RULES: Mapping[str, tuple[Callable[[Map], Node | None], ...]] = {
     "abs": (abs_of,),
     "pow": (numeric_power,),
     "sign": (sign_of_scaled,),
-    "maximum": (maximum_with_zero, symmetric_operands),
+    "maximum": (symmetric_operands, maximum_with_zero),
     **dict.fromkeys(("minimum", "hypot", "eq", "ne"), (symmetric_operands,)),
     **dict.fromkeys(("cos", "cosh", "normpdf"), (even_function,)),
     **dict.fromkeys(("sin", "tan", "tanh", "sinh", "asin", "atan", "asinh", "atanh", "erf", "cbrt"), (odd_function,)),

@@ -447,7 +447,7 @@ def _is_square_chain(matrices: Sequence[Factor], node: Product) -> bool:
 def norm_of_rotated(node: Call) -> Node | None:
     """``||Q X|| = ||X||`` for an orthogonal Q: the Euclidean, Frobenius, nuclear and spectral norm."""
     arg = node.args[0]
-    axes = {0, 1} if node.op in ("nuclear", "spectral") else set(range(int(dict(node.parameters).get("core", 1))))
+    axes = {0, 1} if node.op in ("nuclear", "spectral") else set(range(int(dict(node.parameters)["core"])))
     if not isinstance(arg, Product) or len(axes) != arg.order:
         return None
     for place, factor in enumerate(arg.factors):

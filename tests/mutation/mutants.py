@@ -79,6 +79,9 @@ def statements(module: str) -> list[ast.stmt]:
 def _mark_places(statement: ast.stmt) -> None:
     """Note which numbers are places of a pair: there -1 is the same as 1, and the wrong one is 0."""
     for node in ast.walk(statement):
+        if isinstance(node, ast.Tuple) and owner_of(statement).endswith("RULES"):
+            # they are tried until none fires, in any order
+            node.is_table = True  # type: ignore[attr-defined]
         inside = node.slice if isinstance(node, ast.Subscript) else node
         pairs = isinstance(inside, ast.Tuple) and all(
             isinstance(part, ast.Constant) and part.value in (0, 1) for part in inside.elts
@@ -222,7 +225,13 @@ def variants(node: ast.AST) -> list[tuple[ast.AST, str]]:
             new = type(node)(rest, ast.Load()) if isinstance(node, ast.Tuple) else ast.Set(rest or [ast.Constant("")])
             put(new, f"dropped `{_short(part)}` from")
     elif isinstance(node, ast.Tuple | ast.List) and isinstance(node.ctx, ast.Load):
-        if len(node.elts) == 2 and all(isinstance(part, ast.Constant | ast.Name | ast.Subscript) for part in node.elts):
+        table = getattr(node, "is_table", False)
+        if table and len(node.elts) == 2 and all(isinstance(part, ast.Name) for part in node.elts):
+            for part, kept in zip(node.elts, node.elts[::-1], strict=True):
+                put(ast.Tuple([kept], ast.Load()), f"dropped `{_short(part)}` from")
+        elif len(node.elts) == 2 and all(
+            isinstance(part, ast.Constant | ast.Name | ast.Subscript) for part in node.elts
+        ):
             words = all(isinstance(part, ast.Constant) and isinstance(part.value, str) for part in node.elts)
             if not words and ast.dump(node.elts[0]) != ast.dump(node.elts[1]):
                 put(type(node)(node.elts[::-1], node.ctx), "swapped operands")

@@ -203,13 +203,21 @@ class Derivative:
         if self.layout in STACKED:
             with suppress(Unsupported):  # without a Kronecker form the matrix is written as a contraction
                 return matrix(self._subject)
+        return self._written_as(named=True)
+
+    def _written_as(self, *, named: bool) -> Ast:
         readable = self._readable
         if self.layout != "gradient":
             readable = present(self._arranged(readable).node)
         spellings = habits(self.function.program)
-        names = self.function.definitions
-        taken = self.function.sizes
-        tree = to_program(readable, self.function.order, definitions=names, spellings=spellings, taken=taken)
+        tree = to_program(
+            readable,
+            self.function.order,
+            definitions=self.function.definitions if named else {},
+            spellings=spellings,
+            taken=self.function.sizes,
+            named=named,
+        )
         return _transposed(tree) if self._row else tree
 
     @bounded_property
@@ -365,8 +373,8 @@ class Derivative:
 
     @bounded_property
     def expr(self) -> Expr:
-        """The derivative as an expression, to go on with."""
-        return Expr.of_node(self.node, self.function)
+        """The derivative as an expression, to go on with: the formula in one piece, without names of its own."""
+        return Expr.of_formula(self._written_as(named=False), self.node.shape, self.function)
 
     @property
     def source(self) -> str:

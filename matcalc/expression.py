@@ -179,9 +179,13 @@ class Expr:
     @classmethod
     def of_node(cls, node: Node, like: Expr) -> Expr:
         """The expression of a node over the variables of another expression."""
-        formula = to_program(present(node), like.order)
+        return cls.of_formula(to_program(present(node), like.order, named=False), node.shape, like)
+
+    @classmethod
+    def of_formula(cls, formula: Ast, shape: Shape, like: Expr) -> Expr:
+        """The expression of a formula over the variables of another expression."""
         program = formula if isinstance(formula, Program) else Program((Output(formula),))
-        return cls(to_text(program), like.vars, node.shape, "text", like.limits)
+        return cls(to_text(program), like.vars, shape, "text", like.limits)
 
     def _within(self, limits: Limits) -> Expr:
         """The same expression, what is asked of it held to other limits."""

@@ -84,6 +84,7 @@ def to_program(
     taken: Sequence[str] = (),
     definitions: Mapping[str, Node] = MappingProxyType({}),
     spellings: frozenset[str] = frozenset(),
+    named: bool = True,
 ) -> ast.Ast:
     """Like `to_ast`, but the formula names what it repeats: ``p = softmax(A x); (diag(p) - p p^T) A``.
 
@@ -92,12 +93,13 @@ def to_program(
     taken: names that may not be used for intermediates.
     definitions: intermediates that the reader named, in order; a name is used where that makes the formula shorter.
     spellings: the reader's own, see `habits <matcalc.notation.echo.habits>`.
+    named: whether what repeats gets a name; a very long formula has names in any case.
     """
     nodes = list(postorder(node))
     inline = _inline_program(nodes, order, taken)
     kinds: dict[str, str] = {}
     used: set[str] = set()
-    if len(nodes) < LARGEST_TREE:
+    if named and len(nodes) < LARGEST_TREE:
         kinds = _kinds_of(nodes)
         sizes = {name for part in nodes for dim in part.shape for name in dim.names}
         used = {*taken, *order, *definitions, *sizes}
@@ -109,9 +111,9 @@ def to_program(
         value = definitions[statement.target.id] if isinstance(statement, ast.Assign) else node
         kinds |= _kinds_of(postorder(value))
     kinds |= {name: KINDS.get(value.order, "") for name, value in definitions.items()}
-    named = name_intermediates(echo(own_names, spellings, kinds), kinds, used)
-    shorter = operator_count(inline) - operator_count(named)
-    return named if shorter > 0 or (shorter == 0 and isinstance(inline, ast.Program)) else inline
+    own = name_intermediates(echo(own_names, spellings, kinds), kinds, used)
+    shorter = operator_count(inline) - operator_count(own)
+    return own if shorter > 0 or (shorter == 0 and isinstance(inline, ast.Program)) else inline
 
 
 def _kinds_of(nodes: Iterable[Node]) -> dict[str, str]:

@@ -315,6 +315,7 @@ def test_a_closed_pipe_is_no_traceback() -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_an_interrupt_is_no_traceback() -> None:
+    """The child is given time to start, so that the interrupt meets it at its input."""
     child = subprocess.Popen(
         [sys.executable, "-m", "matcalc", "diff", "-"],
         stdin=subprocess.PIPE,
@@ -322,7 +323,7 @@ def test_an_interrupt_is_no_traceback() -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    time.sleep(1.0)
+    time.sleep(4.0)
     child.send_signal(signal.SIGINT)
     _, errors = child.communicate(timeout=60)
     assert child.returncode == 130

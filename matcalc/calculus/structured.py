@@ -149,7 +149,8 @@ def logarithm_of_cholesky_diagonal(node: Product) -> Node | None:
 
 def _is_log_of_cholesky(node: Map) -> bool:
     arg = node.args[0]
-    return node.op == "log" and isinstance(arg, Call) and arg.op == "chol" and arg.order == 2
+    is_factor = isinstance(arg, Call) and arg.op == "chol" and arg.order == 2
+    return node.op == "log" and is_factor and is_symmetric(arg.children[0])
 
 
 def root_pair(node: Product) -> Node | None:

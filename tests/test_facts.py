@@ -439,6 +439,79 @@ def test_what_a_call_makes_of_a_fact(record: Operation, given: str) -> None:
     assert given in record.gives or given not in plain.properties
 
 
+SIGNS = ("zero", "positive", "negative", "nonnegative", "nonpositive", "nonzero", "integer")
+FORMS = ("symmetric", "skew", "diagonal", "lower", "upper", "orthogonal", "spd", "psd", "invertible")
+#: What is kept as well, but nobody asks for, is given in any case, or follows from `turns`.
+UNCLAIMED: dict[str, set[str]] = {
+    "inv": {"invertible"},
+    "pinv": {"upper", "lower", "skew"},
+    "adj": {"orthogonal", "skew", "psd"},
+    "smooth_adj": {"invertible", "orthogonal", "skew", "psd"},
+    "chol": {"invertible", "lower", "skew"},
+    "expm": {"spd", "invertible", "psd"},
+    "logm": {"invertible"},
+    "eigvecs": {"invertible", "orthogonal"},
+    "eigmaxproj": {"diagonal", "symmetric", "psd"},
+    "eigminproj": {"diagonal", "symmetric", "psd"},
+    "svd_u": {"invertible", "orthogonal"},
+    "svd_v": {"invertible", "orthogonal"},
+    "polar": {"orthogonal", "skew", "psd", "symmetric", "invertible"},
+    "spectraldir": {"diagonal", "symmetric", "skew", "psd"},
+    "prod": {"integer", "zero"},
+    "prodexcept": {"negative", "nonpositive", "integer", "zero"},
+    "prodexcept2": {"nonnegative", "integer", "zero"},
+    "var": {"nonnegative", "nonzero", "positive"},
+    "std": {"nonnegative", "nonzero", "positive"},
+    "logsumexp": {"nonnegative", "nonzero", "positive"},
+    "norm": {"nonnegative", "zero", "nonzero", "positive"},
+    "norminf": {"nonnegative", "zero", "nonzero", "integer", "positive"},
+    "argmax": {"nonnegative", "integer", "zero"},
+    "normalize": {"zero"},
+}
+KEEPING = [
+    record
+    for record in (*MATRIX_CALLS, *REDUCTION_CALLS)
+    if "..." in record.signature or cores(record.signature) == ((("n", "n"),), ("n", "n"))
+]
+
+
+@pytest.mark.parametrize("record", KEEPING, ids=lambda record: record.name)
+def test_a_call_keeps_what_samples_keep(record: Operation) -> None:
+    """Each fact of the operand, tried on samples: the record names those that the value has, too."""
+    reduces = "..." in record.signature
+    variable = Variable("v", (N,) if reduces else (N, N))
+    kept = set()
+    for fact in SIGNS if reduces else FORMS:
+        generator = np.random.default_rng(3)
+        found = []
+        for _ in range(12):
+            try:
+                found.append(
+                    evaluate(call(record.name, variable), {"v": operand_with(fact, record, generator)}, {"n": 4})
+                )
+            except np.linalg.LinAlgError:
+                continue  # outside the domain
+        if all(holds(fact, value) for value in found if np.all(np.isfinite(value))):
+            kept.add(fact)
+    assert set(record.keeps) == kept - UNCLAIMED.get(record.name, set())
+
+
+def operand_with(fact: str, record: Operation, generator: np.random.Generator) -> np.ndarray:
+    if "..." not in record.signature:
+        sampled = with_properties((fact,), (4, 4), generator)
+        return in_domain(fact, sampled, generator) if record.sample.startswith("spd") else sampled
+    match fact:
+        case "zero":
+            return np.zeros(4)
+        case "nonzero":
+            return generator.choice([-1.0, 1.0], 4) * generator.uniform(0.2, 2, 4)
+        case "negative":
+            return -with_properties(("positive",), (4,), generator)
+        case "nonpositive":
+            return -with_properties(("nonnegative",), (4,), generator)
+    return with_properties((fact,), (4,), generator)
+
+
 def in_domain(given: str, sampled: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """A matrix with the fact and positive eigenvalues, or a rotation; what is singular stays so."""
     base = with_properties(("spd",), (4, 4), generator)

@@ -705,6 +705,28 @@ def test_what_an_operation_gives(record: Operation, given: str) -> None:
         assert all(holds(given, matrix) for matrix in matrices)
 
 
+#: What is true of every value, whatever the operands.
+OF_EVERY_VALUE = {
+    "positive": "exp cosh sigmoid softplus erfc normpdf normcdf trigamma softmax ones pi inf",
+    "nonnegative": "hypot relu huber abs step lt le gt ge eq ne norm1 var std norm norminf duplication svdvals nuclear "
+    "spectral zeros vec_tensor vech_tensor argmax commutation",
+    "integer": "argmax",
+    "orthogonal": "commutation eigvecs I",
+    "invertible": "inv expm",
+    "lower": "chol",
+    "diagonal_positive": "chol",
+    "psd": "eigmaxproj eigminproj",
+    "spd": "I",
+    "diagonal": "I",
+}
+
+
+@each(RECORDS)
+def test_a_record_gives_what_is_true_of_every_value(record: Operation) -> None:
+    """With numbers it is tried above; here nothing is missing."""
+    assert set(record.gives) == {fact for fact, given in OF_EVERY_VALUE.items() if record.name in given.split()}
+
+
 #: What a fact of the operand makes of the value, from the literature.
 CONSEQUENCES = [
     *((name, "spd", "positive") for name in ("det", "eigvals", "eigmax", "eigmin")),

@@ -25,6 +25,7 @@ from ..notation.precedence import PRODUCTS, as_number, children, unwrap, walk
 from ..notation.text import to_text
 from ..ops.registry import OPERATIONS
 from ..syntax.ast import Add, Ast, Binary, Call, Group, Name, Norm, Num, Output, Program, Transpose
+from ..syntax.rewrite import parts_of, with_parts
 from .chain import answer, forwards, write
 from .outline import Outline, Part
 from .rules import (
@@ -49,7 +50,7 @@ from .rules import (
     projection,
 )
 from .steps import Claim, Line, Rule, Symbol
-from .trees import rebuilt, type_of, without_groups
+from .trees import type_of, without_groups
 
 #: Functions that are linear in their first argument: the differential goes inside.
 LINEAR_CALLS = frozenset({"tr", "sum", "mean", "diag", "vec"})
@@ -349,7 +350,7 @@ def _replace(tree: Ast, found: Mapping[str, Change]) -> tuple[Ast, int]:
         node, ready = stack.pop()
         if not ready:
             stack.append((node, True))
-            stack.extend((child, False) for child in children(node))
+            stack.extend((child, False) for child in parts_of(node))
             continue
         if isinstance(node, Name) and node.id in found:
             change = found[node.id]
@@ -358,8 +359,8 @@ def _replace(tree: Ast, found: Mapping[str, Change]) -> tuple[Ast, int]:
                 flips = -flips
             done[id(node)] = change.terms[0][1] if single_term else _joined(change)
         else:
-            parts = [done[id(child)] for child in children(node)]
-            done[id(node)] = _multiply(node.op, *parts) if isinstance(node, Binary) else rebuilt(node, parts)
+            parts = tuple(done[id(child)] for child in parts_of(node))
+            done[id(node)] = _multiply(node.op, *parts) if isinstance(node, Binary) else with_parts(node, parts)
     return done[id(tree)], flips
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from ..ops.registry import OPERATIONS
 from ..syntax import ast
+from ..syntax.rewrite import parts_of, with_parts
 from .cost import FREE_CALLS, operator_count
 from .pieces import integer
 from .precedence import (
@@ -515,35 +516,11 @@ def _nameable(root: ast.Ast) -> list[ast.Ast]:
 
 
 def rebuilt(node: ast.Ast, done: Mapping[int, ast.Ast]) -> ast.Ast:
-    """A piece of syntax with its parts replaced."""
-    old = replaceable(node)
-    if all(done[id(part)] is part for part in old):
+    """A piece of syntax with those of its parts replaced that are values."""
+    values = {id(part) for part in replaceable(node)}
+    parts = tuple(done[id(part)] if id(part) in values else part for part in parts_of(node))
+    if all(new is old for new, old in zip(parts, parts_of(node), strict=True)):
         return node
-    new = {id(part): done[id(part)] for part in old}
-
-    def of(part: ast.Ast) -> ast.Ast:
-        return new.get(id(part), part)
-
-    match node:
-        case ast.Add(terms=terms):
-            return ast.Add(tuple((sign, of(term)) for sign, term in terms))
-        case ast.Binary(op=op, left=left, right=right, juxtaposed=juxtaposed):
-            return ast.Binary(op, of(left), of(right), juxtaposed)
-        case ast.Transpose(arg=arg):
-            return ast.Transpose(of(arg))
-        case ast.Group(arg=arg):
-            return of(arg) if isinstance(of(arg), ast.Name) else ast.Group(of(arg))
-        case ast.Norm(kind=kind, arg=arg):
-            return ast.Norm(kind, of(arg))
-        case ast.Bars(arg=arg):
-            return ast.Bars(of(arg))
-        case ast.Call(func=func, args=args, kwargs=kwargs):
-            return ast.Call(func, tuple(of(arg) for arg in args), kwargs)
-        case ast.Index(base=base, items=items, subscript=subscript):
-            return ast.Index(of(base), items, subscript)
-        case ast.IndexSum(kind=kind, indices=indices, lower=lower, upper=upper, body=body):
-            return ast.IndexSum(kind, indices, lower, upper, of(body))
-        case ast.Block(rows=rows):
-            return ast.Block(tuple(tuple(of(entry) for entry in row) for row in rows))
-        case _:
-            raise AssertionError(f"{type(node).__name__} has no parts to replace")
+    if isinstance(node, ast.Group) and isinstance(parts[0], ast.Name):
+        return parts[0]
+    return with_parts(node, parts)

@@ -14,6 +14,7 @@ from .ast import (
     Block,
     Call,
     Define,
+    Group,
     Index,
     IndexSum,
     Norm,
@@ -31,7 +32,7 @@ def parts_of(node: Ast) -> tuple[Ast, ...]:
             return tuple(term for _, term in terms)
         case Binary(_, left, right):
             return left, right
-        case Transpose(arg) | Norm(_, arg) | Bars(arg):
+        case Transpose(arg) | Norm(_, arg) | Bars(arg) | Group(arg):
             return (arg,)
         case Call(_, args, kwargs):
             return *args, *(value for _, value in kwargs)
@@ -59,7 +60,7 @@ def with_parts(node: Ast, parts: tuple[Ast, ...]) -> Ast:
             return replace(node, terms=tuple((sign, next(given)) for sign, _ in terms))
         case Binary():
             return replace(node, left=next(given), right=next(given))
-        case Transpose() | Norm() | Bars():
+        case Transpose() | Norm() | Bars() | Group():
             return replace(node, arg=next(given))
         case Call(_, args, kwargs):
             positional = tuple(next(given) for _ in args)

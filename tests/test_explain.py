@@ -248,7 +248,10 @@ def examine(case: Case, style: str) -> None:
 
 @pytest.mark.parametrize(
     ("case", "style"),
-    [pytest.param(case, STYLES[place % 3], id=f"{case.name}-{STYLES[place % 3]}") for place, case in enumerate(CASES)],
+    [
+        pytest.param(case, STYLES[place % 3], id=f"{case.name}-{STYLES[place % 3]}")
+        for place, case in enumerate(CASES[::4])
+    ],
 )
 def test_every_line_agrees_with_numbers(case: Case, style: str) -> None:
     examine(case, style)

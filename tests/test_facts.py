@@ -468,10 +468,16 @@ UNCLAIMED: dict[str, set[str]] = {
     "argmax": {"nonnegative", "integer", "zero"},
     "normalize": {"zero"},
 }
+
+
+def orders(record: Operation) -> list[int]:
+    """Of the operands and of the value."""
+    operands, value = cores(record.signature)
+    return [len(axes) for axes in (*operands, value)]
+
+
 KEEPING = [
-    record
-    for record in (*MATRIX_CALLS, *REDUCTION_CALLS)
-    if "..." in record.signature or cores(record.signature) == ((("n", "n"),), ("n", "n"))
+    record for record in (*MATRIX_CALLS, *REDUCTION_CALLS) if "..." in record.signature or orders(record) == [2, 2]
 ]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import itertools
 import os
 import subprocess
 import sys
@@ -21,12 +20,12 @@ import random_nodes
 import rule_nodes
 from node_eval import evaluate
 
-from matcalc.calculus.simplify import simplify
+from matcalc.calculus.simplify import LARGEST_PRODUCT, simplify
 from matcalc.elaborate import elaborate
 from matcalc.errors import DomainError
 from matcalc.expr.build import Operand, add, broadcast, delta, einsum, number, ones, power, product, scale
 from matcalc.expr.dims import Dim
-from matcalc.expr.nodes import Call, Factor, Map, Node, Product, Sum, Term, Variable, postorder
+from matcalc.expr.nodes import Call, Factor, Map, Node, Product, Structure, Sum, Term, Variable, postorder
 from matcalc.ops.apply import call, map_
 from matcalc.ops.registry import OPERATIONS
 from matcalc.syntax.parse import parse
@@ -238,6 +237,7 @@ RULES = [
     ("inv(kron(A, B))", "kron(A^-1, B^-1)"),
     ("inv(kron(A^T, B))", "kron(A^-T, B^-1)"),
     ("inv(kron(A, B)^T)", "kron(A^-T, B^-T)"),
+    ("x^T inv(2 a A) y", "1/2 (x^T A^-1 y) / a"),
     ("inv(a k A B)", "B^-1 A^-1 / (a k)"),
     ("matpow(A^T, k)", "matpow(A, k)^T"),
     ("tracepow(A^T, k)", "tracepow(A, k)"),
@@ -387,6 +387,7 @@ RULES = [
     ("softmax(ones(m) x^T)", "ones(m) softmax(x)^T"),
     # structure
     ("D .* I(n)", "diag(diag(D))"),
+    ("e(2, n)^T (x + e(2, n))", "e(2, n)^T x + 1"),
 ]
 
 
@@ -453,10 +454,10 @@ PAIRS: dict[str, tuple[list[Link], list[Link]]] = {
 ENDS: tuple[Node | None, ...] = (None, Variable("x", (n,)), Variable("y", (n,)), B, C)
 
 
-def in_contexts(links: Sequence[Link]) -> list[Node]:
-    """A matrix product between all kinds of ends, both ways round, and as a trace."""
+def in_contexts(links: Sequence[Link], left: Node | None) -> list[Node]:
+    """A matrix product between a left end and all kinds of right ones, both ways round, and as a trace."""
     made: list[Node] = []
-    for left, right in itertools.product(ENDS, repeat=2):
+    for right in ENDS:
         labels = range(10, 11 + len(links))
         operands = _chain(links, labels)
         out = []
@@ -483,10 +484,11 @@ def _chain(links: Sequence[Link], labels: Sequence[int]) -> list[Operand]:
     ]
 
 
+@pytest.mark.parametrize("left", range(len(ENDS)))
 @pytest.mark.parametrize("name", PAIRS)
-def test_neighbours_cancel_in_every_context(name: str) -> None:
+def test_neighbours_cancel_in_every_context(name: str, left: int) -> None:
     given, kept = PAIRS[name]
-    for before, after in zip(in_contexts(given), in_contexts(kept), strict=True):
+    for before, after in zip(in_contexts(given, ENDS[left]), in_contexts(kept, ENDS[left]), strict=True):
         assert simplify(fresh(before)) == simplify(fresh(after))
 
 
@@ -501,6 +503,29 @@ def test_a_root_that_others_use_stays_one_node() -> None:
     assert all(kept in node.children for node in rest)
     (alone,) = simplify(uses[0])
     assert residual not in alone.children
+
+
+def test_a_selection_meets_each_piece_of_a_sum() -> None:
+    """Of ``S^T u + v`` the selection S picks ``u + S v``, of ``e_1 + v`` it picks the first unit vector and S v."""
+    m = Dim.of("m")
+    pick = Structure("select", m, m * 2, Dim.of(0))
+    u, v = Variable("u", (m,)), Variable("v", (m * 2,))
+    laid = einsum("ir,i->r", pick, u)
+    (found,) = simplify(einsum("ir,r->i", pick, add([(1, laid), (1, v)], v.shape)))
+    (wanted,) = simplify(add([(1, u), (1, einsum("ir,r->i", pick, v))], u.shape))
+    assert found == wanted
+
+
+@pytest.mark.parametrize(("sizes", "merged"), [((7, 7, 7), True), ((10, 10, 10), False)])
+def test_products_are_written_out_up_to_a_size(sizes: tuple[int, ...], merged: bool) -> None:
+    parts = [
+        product([(Variable(f"v{k}_{place}", (n,)), 1, (0,)) for place in range(size)], (0,))
+        for k, size in enumerate(sizes)
+    ]
+    (node,) = simplify(product([(part, 1, (0,)) for part in parts], (0,)))
+    assert isinstance(node, Product)
+    assert (len(node.factors) == sum(sizes)) == merged
+    assert len(node.factors) <= LARGEST_PRODUCT
 
 
 def test_what_was_shared_is_written_out_where_it_is_alone() -> None:

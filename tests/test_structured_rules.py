@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -13,7 +14,10 @@ from node_eval import evaluate
 from matcalc.calculus.simplify import simplify
 from matcalc.calculus.structured import BY_OPERATION, RULES, StructuredRule
 from matcalc.elaborate import elaborate
-from matcalc.expr.nodes import Node
+from matcalc.expr.build import einsum, scale
+from matcalc.expr.dims import Dim
+from matcalc.expr.nodes import Node, Variable
+from matcalc.ops.apply import call, map_
 from matcalc.ops.registry import OPERATIONS
 from matcalc.syntax.parse import parse
 
@@ -143,6 +147,13 @@ FURTHER = [
     ("det(Q S)", {"Q": "matrix(n, n) lower", "S": "matrix(n, n)"}, "det(Q) det(S)"),
     ("chol(H)^T chol(H)", {"H": "matrix(n, n) spd"}, None),
 ]
+
+
+def test_a_log_determinant_beside_other_factors() -> None:
+    dim = Dim.of("n")
+    H, x = Variable("H", (dim, dim), {"spd"}), Variable("x", (dim,))
+    node = einsum("j,ii->j", x, map_("log", call("chol", H)))
+    assert simplify(node) == simplify(einsum("j,->j", x, scale(Fraction(1, 2), call("logdet", H))))
 
 
 @pytest.mark.parametrize(("text", "where", "expected"), FURTHER, ids=[row[0] for row in FURTHER])

@@ -58,7 +58,6 @@ COMMUTES_WITH_TRANSPOSE = frozenset(
         "logm",
         "sqrtm",
         "adj",
-        "cofactor",
         "pinv",
         "nuclear",
         "spectral",
@@ -1101,8 +1100,7 @@ def frechet_paired_with_commuting(node: Product) -> Node | None:
                 (slope, 1, (middle, ends[1])),
             ]
             operands = [f for k, f in enumerate(node.factors) if k not in (place, other_place)]
-            sizes = {**_all_labels(node), middle: node.sizes[ends[0]]}
-            return product([*operands, *added], range(node.order), sizes)
+            return product([*operands, *added], range(node.order), _all_labels(node))
     return None
 
 

@@ -10,6 +10,7 @@ import itertools
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import CodeType
 from typing import Any, NamedTuple
 
 import pytest
@@ -48,10 +49,20 @@ class Item(NamedTuple):
             return f"{type(error).__name__}: {str(error)[:200]}"
         return "passed"
 
+    def reads(self, names: frozenset[str]) -> bool:
+        """Whether the test itself uses one of the names."""
+        return not names.isdisjoint(_names_in(self.function.__code__))
+
     def mentions(self, record: str) -> bool:
         """Whether the test is about a record."""
         values = self.arguments.values()
         return any(getattr(value, "name", value) == record for value in values if not hasattr(value, "shape"))
+
+
+@functools.cache
+def _names_in(code: CodeType) -> frozenset[str]:
+    inner = [part for part in code.co_consts if isinstance(part, CodeType)]
+    return frozenset(code.co_names).union(*(_names_in(part) for part in inner))
 
 
 def items(modules: Sequence[str] = MODULES) -> list[Item]:

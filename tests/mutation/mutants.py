@@ -65,6 +65,7 @@ class Mutant(NamedTuple):
     place: int
     variant: int
     record: str
+    about: frozenset[str] = frozenset()  # names by which a test reads what is changed: of a table, of fields
 
 
 @cache
@@ -120,7 +121,8 @@ def mutants_of(module: str) -> Iterator[Mutant]:
             continue
         if isinstance(getattr(statement, "value", None), ast.Subscript) or _is_example(statement):
             continue  # the name of a type, or declarations for the examples of rows
-        records = _records_by_node(statement)
+        records, fields = _records_by_node(statement)
+        named = frozenset({owner, *_fields_with(module, owner)}) if not isinstance(statement, ast.FunctionDef) else None
         skipped = _skipped(statement)
         for place, node in enumerate(ast.walk(statement)):
             if id(node) in skipped:
@@ -131,7 +133,8 @@ def mutants_of(module: str) -> Iterator[Mutant]:
                 counts[key] = counts.get(key, 0) + 1
                 name = key if counts[key] == 1 else f"{key} #{counts[key]}"
                 line = getattr(node, "lineno", statement.lineno)
-                yield Mutant(name, module, line, number, place, variant, record)
+                about = fields.get(id(node), named or frozenset())
+                yield Mutant(name, module, line, number, place, variant, record, about)
 
 
 def _is_tuning(owner: str) -> bool:
@@ -144,14 +147,29 @@ def _is_example(statement: ast.stmt) -> bool:
     return owner_of(statement) in ("(X, ROOT)", "ONE_OF", "(Q, K, S, H, L, D)")
 
 
-def _records_by_node(statement: ast.stmt) -> dict[int, str]:
-    """The record that each node of a list of records belongs to."""
+def _fields_with(module: str, name: str) -> set[str]:
+    """The fields of records that are written with a name."""
+    return {
+        keyword.arg or ""
+        for statement in statements(module)
+        for call in ast.walk(statement)
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "Operation"
+        for keyword in call.keywords
+        if any(isinstance(part, ast.Name) and part.id == name for part in ast.walk(keyword.value))
+    }
+
+
+def _records_by_node(statement: ast.stmt) -> tuple[dict[int, str], dict[int, frozenset[str]]]:
+    """The record that each node of a list of records belongs to, and the field."""
     owners: dict[int, str] = {}
+    fields: dict[int, frozenset[str]] = {}
     for node in ast.walk(statement):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Operation" and node.args:
             name = node.args[0].value if isinstance(node.args[0], ast.Constant) else ""
             owners.update({id(part): str(name) for part in ast.walk(node)})
-    return owners
+            for keyword in node.keywords:
+                fields.update({id(part): frozenset({keyword.arg or ""}) for part in ast.walk(keyword)})
+    return owners, fields
 
 
 def _skipped(statement: ast.stmt) -> set[int]:

@@ -108,7 +108,9 @@ def relevant(mutant: Mutant, found: Sequence[Item], runs: Sequence[Run]) -> list
     for item, run in zip(found, runs, strict=True):
         if run.outcome != "passed":
             continue
-        if (file, mutant.line) in run.lines or (mutant.record and item.mentions(mutant.record)):
+        if item.reads(mutant.about) and (not mutant.record or item.mentions(mutant.record)):
+            rank = -1.0
+        elif (file, mutant.line) in run.lines or (mutant.record and item.mentions(mutant.record)):
             rank = 0 if item.name.startswith(home) else 1
         elif table:
             rank = 2 - (not readers.isdisjoint(run.lines)) - item.name.startswith(home) / 2

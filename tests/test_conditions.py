@@ -82,6 +82,7 @@ VECTOR = {"x": "vector(n)"}
         ("sum(chol(X))", "X", SYMMETRIC, 1, ("X is positive definite",)),
         ("sum(chol(X))", "X", {}, 1, ("X is symmetric", "X is positive definite")),
         ("tr(pinv(X) A)", "X", {"X": "matrix(m, n)"}, 1, ("X has full rank",)),
+        ("tr(pinv(X) A)", "X", {"X": "matrix(n, n)"}, 1, ("X invertible",)),
         ("sum(pinv(x y^T))", "x", {"x": "vector(n)", "y": "vector(m)"}, 1, ("the rank of x y^T is constant nearby",)),
         # eigenvalues and singular values
         ("sum(eigvals(X))", "X", SYMMETRIC, 1, ()),

@@ -32,6 +32,7 @@ from .demand import (
     DEFINITE,
     EVERYWHERE_NONZERO,
     FROM_ONE,
+    FULL_RANK,
     INVERTIBLE,
     LARGEST_SIMPLE,
     LARGEST_SINGULAR_SIMPLE,
@@ -467,6 +468,7 @@ def _merged(demands: list[Demand]) -> Iterator[Demand]:
         for demand in demands
         if demand.template == POSITIVE and isinstance(demand.operands[0], Call) and demand.operands[0].op == "det"
     }
+    invertible = {_simple(demand.operands[0])[0].digest for demand in demands if demand.template == INVERTIBLE}
     positive = {_simple(demand.operands[0])[0].digest for demand in demands if demand.template == POSITIVE}
     nowhere_zero = positive | {
         _simple(demand.operands[0])[0].digest for demand in demands if demand.template == EVERYWHERE_NONZERO
@@ -480,6 +482,8 @@ def _merged(demands: list[Demand]) -> Iterator[Demand]:
             if any(node.digest in others for node in either):
                 continue
         if demand.template == INVERTIBLE and _simple(demand.operands[0])[0].digest in positive_determinants:
+            continue
+        if demand.template == FULL_RANK and _simple(demand.operands[0])[0].digest in invertible:
             continue
         yield demand._replace(template=sharper.get(place, demand.template))
 

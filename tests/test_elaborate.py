@@ -17,6 +17,7 @@ from node_eval import evaluate
 from oracle import choose_dimensions, sample
 from oracle import evaluate as oracle
 
+import matcalc as mc
 from matcalc.elaborate import Elaborated, Symbol, elaborate, type_text
 from matcalc.elaborate.context import Dimensions, name_placeholders
 from matcalc.elaborate.infer import conventional_kind
@@ -861,3 +862,16 @@ def test_the_same_under_every_hash_seed(root: Any) -> None:
         outputs.add(done.stdout)
     assert len(outputs) == 1
     assert next(iter(outputs)).count("\n") == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "formula"),
+    [
+        ("g_k = sum_i x_i A_{ki}", "A"),
+        ("g_k = sum_{i} A_{ki} x_i; g^T g", "2 A^T A x"),
+        ("r_i = sum_j A_{ij} x_j - b_i; sum_i r_i^2", "2 A^T (A x - b)"),
+    ],
+)
+def test_an_entry_may_be_a_sum_over_another_index(text: str, formula: str) -> None:
+    """``A_{ki}`` under a sum over i is an element of A, not a matrix of that name."""
+    assert mc.derive(text, "x").formula == formula

@@ -180,18 +180,18 @@ def free_indices(node: Assign, *known: Container[str]) -> tuple[str, ...]:
     if not base or not suffix.isalpha() or len(suffix) > 2 or len(set(suffix)) < len(suffix):
         return ()
     letters = set(suffix)
+    parts = list(nodes_of(node.value))
+    bound = {index for part in parts if isinstance(part, IndexSum) for index in part.indices}
+    indices = letters | bound
     used: set[str] = set()
-    bound: set[str] = set()
-    for part in nodes_of(node.value):
+    for part in parts:
         if isinstance(part, Name):
             owner, _, below = part.id.rpartition("_")
-            if owner and set(below) <= letters and not any(part.id in names for names in known):
-                used |= set(below)
+            if owner and set(below) <= indices and not any(part.id in names for names in known):
+                used |= set(below) & letters
         elif isinstance(part, Index):
             used |= {name.id for item in part.items for name in nodes_of(item) if isinstance(name, Name)} & letters
             for item in part.items:
-                if isinstance(item, Name) and part.subscript and set(item.id) <= letters:
-                    used |= set(item.id)
-        elif isinstance(part, IndexSum):
-            bound |= set(part.indices)
+                if isinstance(item, Name) and part.subscript and set(item.id) <= indices:
+                    used |= set(item.id) & letters
     return tuple(suffix) if used - bound == letters else ()

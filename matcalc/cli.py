@@ -566,10 +566,17 @@ def describe(operation: Any) -> dict[str, Any]:
         "signature": operation.signature,
         "options": {name: str(value) for name, value in operation.options.items()},
         "differentiable": differentiable,
-        "domain": operation.domain.replace("{0}", "argument"),
+        "domain": _of_arguments(operation.domain),
         "kink": operation.kink,
         "reference": operation.reference,
     }
+
+
+def _of_arguments(domain: str) -> str:
+    """A domain in words: ``{0}`` is the argument, of several the first."""
+    if "{1}" not in domain:
+        return domain.replace("{0}", "argument")
+    return domain.replace("{0}", "argument 1").replace("{1}", "argument 2").replace("{2}", "argument 3")
 
 
 def operations_page(families: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:

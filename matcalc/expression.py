@@ -325,6 +325,10 @@ class Expr:
         """How the text was read, where it could be read in two ways."""
         return tuple(self._meaning.notes)
 
+    def with_types(self, vars: Mapping[str, str]) -> Expr:  # noqa: A002
+        """The same text, in the same notation, under other declarations."""
+        return Expr(self.text, vars, self._expected, self._syntax, self.limits)
+
     # --- printing --------------------------------------------------------------------------------
 
     @bounded_property

@@ -14,7 +14,7 @@ from ..derivation import SPACES, Derivative
 from ..errors import MatcalcError
 from ..expr.build import add, as_number, broadcast, delta, permute, product, scale, substitute
 from ..expr.nodes import Map, Node, Structure, Variable, postorder
-from ..expression import Expr, read
+from ..expression import read
 from ..layout import LAYOUTS, arrange
 from ..ops.registry import OPERATIONS
 from .expand import expanded, terms_of
@@ -148,7 +148,7 @@ def structures(problem: Problem) -> Iterator[Candidate]:
         declared = dict(problem.expr.vars)
         declared[variable.name] = declared[variable.name].partition(")")[0] + ")"
         try:
-            plain = Derivative(Expr(problem.expr.text, declared), derived.wrt, "gradient")
+            plain = Derivative(problem.expr.with_types(declared), derived.wrt, "gradient")
         except MatcalcError:
             return
         free = over_declared(plain.raw, problem.expr)

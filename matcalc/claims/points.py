@@ -104,7 +104,7 @@ def _with_properties(expr: Expr, properties: Mapping[str, frozenset[str]]) -> Ex
     if not properties:
         return expr
     declared = {name: " ".join([text, *sorted(properties.get(name, frozenset()))]) for name, text in expr.vars.items()}
-    return Expr(expr.text, declared)
+    return expr.with_types(declared)
 
 
 class Values:

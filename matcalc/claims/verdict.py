@@ -435,7 +435,7 @@ class _Check:
             }
             assert self.reading is not None
             try:
-                derivative = Derivative(Expr(self.expr.text, declared), self.derivative.wrt, self.derivative.layout)
+                derivative = Derivative(self.expr.with_types(declared), self.derivative.wrt, self.derivative.layout)
                 reading = read_claim(self.reading.text, derivative.function, derivative.node.shape)
                 inner = _Check(_Subject(derivative, reading, None, self.shown), None, self.seed)
             except MatcalcError:

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 Operand = "Expr | int | float | Fraction"
 Declarations = Mapping[str, str]
 
-NUMBERS_WITH_A_NAME = frozenset({"pi", "inf", "e"})
+NUMBERS_WITH_A_NAME = frozenset({"pi", "inf", "e", "I"})
 
 
 def is_function(name: str) -> bool:

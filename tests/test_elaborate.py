@@ -875,3 +875,10 @@ def test_the_same_under_every_hash_seed(root: Any) -> None:
 def test_an_entry_may_be_a_sum_over_another_index(text: str, formula: str) -> None:
     """``A_{ki}`` under a sum over i is an element of A, not a matrix of that name."""
     assert mc.derive(text, "x").formula == formula
+
+
+def test_an_identity_before_a_bracket_is_a_factor() -> None:
+    """``I (A + s I)`` is a product as it is printed; ``I(n)`` without a blank gives the size."""
+    assert mc.parse("I * (A + s I)^-1").formula == "I (A + s I)^-1"
+    assert mc.derive("x^T I (A + s I) x", "x").formula == mc.derive("x^T (A + s I) x", "x").formula
+    assert mc.parse("I(n)", {"x": "vector(n)"}).shape == ("n", "n")

@@ -25,6 +25,9 @@ NAMESPACE: Mapping[str, Any] = {
     "special": scipy.special,
 }
 
+#: Products over more labels than this are contracted pair by pair.
+MOST_LABELS = 7
+
 
 def size_of(dim: Dim, sizes: Mapping[str, int]) -> int:
     """The integer a dimension is; ``min(m, n)`` is the smaller of the two."""
@@ -116,7 +119,9 @@ def contract(node: Product, operands: Sequence[Any], lengths: tuple[int, ...]) -
             sublists += [np.ones(length), [label]]
     if not sublists:
         return np.asarray(1.0)
-    return np.einsum(*sublists, list(range(node.order)))
+    # many labels at once would be visited one combination after another
+    by_pairs = "greedy" if len(lengths) > MOST_LABELS else False
+    return np.einsum(*sublists, list(range(node.order)), optimize=by_pairs)
 
 
 def _raised(array: Any, exponent: int | Fraction) -> Any:

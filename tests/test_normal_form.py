@@ -20,7 +20,7 @@ import random_nodes
 import rule_nodes
 from node_eval import evaluate
 
-from matcalc.calculus.simplify import LARGEST_PRODUCT, simplify
+from matcalc.calculus.simplify import LARGEST_PRODUCT, flat_product, simplify
 from matcalc.elaborate import elaborate
 from matcalc.errors import DomainError
 from matcalc.expr.build import Operand, add, broadcast, delta, einsum, number, ones, power, product, scale
@@ -451,7 +451,10 @@ PAIRS: dict[str, tuple[list[Link], list[Link]]] = {
     "V T X (V T X)^-1": ([(V, False), (T, False), (X, False), (call("inv", BETWEEN), False)], []),
     "X^T V^T (V X)^-T": ([(X, True), (V, True), (call("inv", MIXED), True)], []),
 }
-ENDS: tuple[Node | None, ...] = (None, Variable("x", (n,)), Variable("y", (n,)), B, C)
+ENDS: tuple[Node | None, ...] = (
+    *(None, Variable("x", (n,)), Variable("y", (n,)), B, C),
+    map_("exp", Variable("a", (n,))),
+)
 
 
 def in_contexts(links: Sequence[Link], left: Node | None) -> list[Node]:
@@ -522,10 +525,11 @@ def test_products_are_written_out_up_to_a_size(sizes: tuple[int, ...], merged: b
         product([(Variable(f"v{k}_{place}", (n,)), 1, (0,)) for place in range(size)], (0,))
         for k, size in enumerate(sizes)
     ]
-    (node,) = simplify(product([(part, 1, (0,)) for part in parts], (0,)))
-    assert isinstance(node, Product)
-    assert (len(node.factors) == sum(sizes)) == merged
-    assert len(node.factors) <= LARGEST_PRODUCT
+    operands: list[Operand] = [(part, 1, (0,)) for part in parts]
+    for node in (flat_product(operands, (0,), {0: n}), *simplify(product(operands, (0,)))):
+        assert isinstance(node, Product)
+        assert (len(node.factors) == sum(sizes)) == merged
+        assert len(node.factors) <= LARGEST_PRODUCT
 
 
 def test_what_was_shared_is_written_out_where_it_is_alone() -> None:

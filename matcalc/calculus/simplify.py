@@ -637,9 +637,9 @@ def spectral_power(node: Product) -> Node | None:
                     p for p, f in enumerate(node.factors) if middle in f.labels and p not in (place, other_place)
                 ]
                 spectrum = call(values, first.args[0])
-                if len(between) > 1 or any(node.factors[p].node != spectrum for p in between):
+                if len(between) != 1 or node.factors[between[0]].node != spectrum:
                     continue
-                exponent = exact(node.factors[between[0]].exponent) if between else 0
+                exponent = exact(node.factors[between[0]].exponent)
                 operands: list[Operand] = [
                     f for p, f in enumerate(node.factors) if p not in (place, other_place, *between)
                 ]
@@ -648,14 +648,11 @@ def spectral_power(node: Product) -> Node | None:
                     if exponent != 1:
                         continue
                     operands.append((first.args[0], 1, ends))
-                elif exponent == 0:
-                    operands.append((delta(first.shape[0]), 1, ends))
                 elif isinstance(exponent, int) and abs(exponent) <= LARGEST_SPECTRAL_POWER:
                     matrix = first.args[0] if exponent > 0 else call("inv", first.args[0])
                     start = ends[0]
                     for step in range(abs(exponent)):
                         end = ends[1] if step == abs(exponent) - 1 else len(node.sizes) + step
-                        sizes[end] = first.shape[0]
                         operands.append((matrix, 1, (start, end)))
                         start = end
                 else:

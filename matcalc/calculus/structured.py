@@ -180,10 +180,8 @@ def inverse_of_neighbours(node: Product) -> Node | None:
         target = factor.node.children[0]
         if not isinstance(target, Product) or len(target.factors) >= len(node.factors):
             continue
-        symmetric = is_symmetric(target)
-        for mine, its in ((1, 0), (0, 1), (0, 0), (1, 1)):
-            if mine == its and not symmetric:
-                continue
+        # the network of a symmetric product is its own mirror image, so that two sides are enough for it as well
+        for mine, its in ((1, 0), (0, 1)):
             middle, free = factor.labels[mine], factor.labels[1 - mine]
             if middle < node.order or middle == free:
                 continue

@@ -12,11 +12,17 @@ from fact_samples import with_properties
 from node_eval import evaluate
 
 from matcalc.calculus.simplify import simplify
-from matcalc.calculus.structured import BY_OPERATION, RULES, StructuredRule
+from matcalc.calculus.structured import (
+    BY_OPERATION,
+    RULES,
+    StructuredRule,
+    logarithm_of_cholesky_diagonal,
+    root_pair,
+)
 from matcalc.elaborate import elaborate
 from matcalc.expr.build import einsum, scale
 from matcalc.expr.dims import Dim
-from matcalc.expr.nodes import Node, Variable
+from matcalc.expr.nodes import Factor, Node, Product, Variable
 from matcalc.ops.apply import call, map_
 from matcalc.ops.registry import OPERATIONS
 from matcalc.syntax.parse import parse
@@ -86,7 +92,6 @@ NEEDED = [
         "sign of a negative number",
         "diagonal of a triangle",
         "square of a root",
-        "log-determinant by the Cholesky factor",
         "logarithm of a square",
         "exponential of a matrix logarithm",
         "logarithm of an exponential",
@@ -168,3 +173,47 @@ def test_further_expressions(text: str, where: dict[str, str], expected: str | N
     if expected is not None:
         wanted = read(expected, where) if expected != "0" else None
         assert simple == (simplify(wanted)[0] if wanted is not None else simplify(read("0", {}))[0])
+
+
+DIM = Dim.of("n")
+
+
+def pair(matrix: Node, first: tuple[int, int], second: tuple[int, int]) -> Product:
+    """Two factors over the output labels 0 and 1 and the summed label 2, with the labels as they are given."""
+    return Product((Factor(matrix, 1, first), Factor(matrix, 1, second)), 2, (DIM, DIM, DIM))
+
+
+SIDES = [((0, 2), (2, 1)), ((2, 0), (1, 2)), ((0, 2), (1, 2)), ((2, 0), (2, 1))]
+
+
+@pytest.mark.parametrize(("first", "second"), SIDES)
+def test_roots_meet_on_every_side_where_the_matrix_is_symmetric(
+    first: tuple[int, int], second: tuple[int, int]
+) -> None:
+    root = call("sqrtm", Variable("H", (DIM, DIM), ("spd",)))
+    node = pair(root, first, second)
+    found = root_pair(node)
+    assert found is not None
+    values = sampled({"H": "matrix(n, n) spd"}, 0)
+    np.testing.assert_allclose(value(found, values), value(node, values), rtol=1e-9)
+    assert simplify(found) == simplify(Variable("H", (DIM, DIM), ("spd",)))
+
+
+@pytest.mark.parametrize(("first", "second"), SIDES)
+def test_roots_of_other_matrices_meet_head_to_tail(first: tuple[int, int], second: tuple[int, int]) -> None:
+    node = pair(call("sqrtm", Variable("X", (DIM, DIM))), first, second)
+    found = root_pair(node)
+    assert (found is not None) == (first.index(2) != second.index(2))
+    if found is not None:
+        values = sampled({"X": "matrix(n, n) spd"}, 1)
+        np.testing.assert_allclose(value(found, values), value(node, values), rtol=1e-9)
+
+
+def test_a_log_determinant_keeps_the_factors_beside_it() -> None:
+    spd = Variable("H", (DIM, DIM), ("spd",))
+    logs = map_("log", call("chol", spd))
+    node = Product((Factor(Variable("x", (DIM,)), 1, (0,)), Factor(logs, 1, (1, 1))), 1, (DIM, DIM))
+    found = logarithm_of_cholesky_diagonal(node)
+    assert found is not None
+    values = sampled({"H": "matrix(n, n) spd", "x": "vector(n)"}, 2)
+    np.testing.assert_allclose(value(found, values), 0.5 * np.linalg.slogdet(values["H"])[1] * values["x"], rtol=1e-9)

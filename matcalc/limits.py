@@ -15,6 +15,7 @@ from functools import cached_property
 from time import monotonic
 from typing import Any, Self, TypeVar, overload
 
+from .collection import paused_collection
 from .errors import LimitError, Span, UsageError
 
 T = TypeVar("T")
@@ -167,13 +168,14 @@ def limited(limits: Limits | None = None, **settings: Any) -> Iterator[Limits]:
 
 @contextmanager
 def bounded(limits: Limits) -> Iterator[None]:
-    """Hold the block to the limits; inside another such block nothing changes."""
+    """Hold the block to the limits, without the cyclic collector; inside another such block nothing changes."""
     if _MEASURE.get() is not None:
         yield
         return
     token = _MEASURE.set(_Measure(limits))
     try:
-        yield
+        with paused_collection():
+            yield
     finally:
         _MEASURE.reset(token)
 

@@ -42,7 +42,7 @@ class Term(NamedTuple):
 
 def _digest(*parts: str | bytes) -> bytes:
     built()
-    joined = b"\x00".join(part.encode() if isinstance(part, str) else part for part in parts)
+    joined = b"\x00".join([part.encode() if isinstance(part, str) else part for part in parts])
     return blake2b(joined, digest_size=16).digest()
 
 

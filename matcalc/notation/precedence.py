@@ -132,7 +132,7 @@ def _arrange(node: Ast, slot: Slot, style: Style) -> list[Piece]:
     node = unwrap(node)
     if slot.sign == "ask":
         if not starts_negative(node, style.products):
-            slot = slot._replace(sign="plain")
+            slot = Slot(slot.need, slot.followed, slot.in_bars, slot.compact, "plain")
         elif slot.need <= SUM:
             return ["-", Part(node, slot._replace(need=PRODUCT, sign="unsigned"))]
         else:
@@ -214,9 +214,10 @@ def operand_slots(node: Binary, slot: Slot) -> tuple[Slot, Slot]:
     left, right = unwrap(node.left), unwrap(node.right)
     left_need = POWER if _misleading(node.op, left) else PRODUCT
     ends_open = node.op == "*" and isinstance(right, IndexSum) and not slot.followed
-    inside = slot._replace(followed=True)
-    return inside._replace(need=left_need), inside._replace(
-        need=PRODUCT if ends_open else POWER, followed=slot.followed, sign="ask"
+    right_need = PRODUCT if ends_open else POWER
+    return (
+        Slot(left_need, True, slot.in_bars, slot.compact, slot.sign),
+        Slot(right_need, slot.followed, slot.in_bars, slot.compact, "ask"),
     )
 
 
@@ -267,6 +268,9 @@ def spell_number(number: Num) -> NumberSpelling:
     >>> spell_number(Num(Fraction(1, 2))).text, spell_number(Num(Fraction(1, 1000))).text
     ('1/2', '0.001')
     """
+    whole = number.value.denominator == 1
+    if whole and len(number.text) <= _LONGEST_INTEGER and number.text == str(abs(number.value.numerator)):
+        return NumberSpelling(number.text)
     value = abs(number.value)
     if len(number.text) <= _LONGEST_INTEGER and number.text.isdecimal() and value == int(number.text):
         return NumberSpelling(number.text)

@@ -170,15 +170,16 @@ def run(table: Table, start: str, tokens: Iterable[Token], actions: Mapping[str,
                 break
             origin, size, action, single = rules[-1 - step]
             if size == 1 and single:
-                value = values.pop()
+                # most reductions only rename a value: an atom is a power is a product is a term
+                states[-1] = rows[states[-2]][origin]
             else:
                 value = actions[action](values[-size:])
                 del values[-size:]
-            del states[-size:]
-            states.append(rows[states[-1]][origin])
-            values.append(value)
+                del states[-size:]
+                states.append(rows[states[-1]][origin])
+                values.append(value)
             if kind == END and states[-1] == end_state:
-                return value
+                return values[-1]
         previous = token
     raise AssertionError("the token stream did not end")
 

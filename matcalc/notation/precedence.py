@@ -268,12 +268,10 @@ def spell_number(number: Num) -> NumberSpelling:
     >>> spell_number(Num(Fraction(1, 2))).text, spell_number(Num(Fraction(1, 1000))).text
     ('1/2', '0.001')
     """
-    whole = number.value.denominator == 1
-    if whole and len(number.text) <= _LONGEST_INTEGER and number.text == str(abs(number.value.numerator)):
+    short = len(number.text) <= _LONGEST_INTEGER and number.text.isdecimal()
+    if short and number.value.denominator == 1 and abs(number.value.numerator) == int(number.text):
         return NumberSpelling(number.text)
     value = abs(number.value)
-    if len(number.text) <= _LONGEST_INTEGER and number.text.isdecimal() and value == int(number.text):
-        return NumberSpelling(number.text)
     if len(number.text) < _DIGITS_AT_ONCE:
         literal = _LITERAL.fullmatch(number.text)
         if literal is not None and _literal_value(literal) == value:

@@ -24,6 +24,7 @@ from matcalc.expr.dims import Dim
 from matcalc.expr.nodes import Call, Map, Node, Variable, postorder
 from matcalc.expr.typed import SCALAR, Type
 from matcalc.lower import runtime, runtime_scipy
+from matcalc.lower.function import compile_function
 from matcalc.ops.apply import call, map_, operation, typing_rule
 from matcalc.ops.record import Operation
 from matcalc.ops.registry import FAMILIES, OPERATIONS
@@ -1222,3 +1223,27 @@ def test_a_sum_of_slopes_is_one_node() -> None:
     y = map_("tanh", x)
     slope = operation("tanh").slopes[0](y, x)
     assert slope == add([(1, ones((N,))), (-1, einsum("i,i->i", y, y))], (N,))
+
+
+def test_the_derivative_of_the_adjugate_takes_the_matrix_first() -> None:
+    """``adj_frechet(A, E)`` is the slope of adj at A along E, not of adj at E along A."""
+    A, E = Variable("A", (N, N)), Variable("E", (N, N))
+    rng = np.random.default_rng(3)
+    a, e = rng.normal(size=(3, 3)), rng.normal(size=(3, 3))
+
+    def adjugate(matrix: np.ndarray) -> np.ndarray:
+        return np.linalg.det(matrix) * np.linalg.inv(matrix)
+
+    step = 1e-5
+    slope = (adjugate(a + step * e) - adjugate(a - step * e)) / (2 * step)
+    found = compile_function(call("adj_frechet", A, E), [A, E])(A=a, E=e)
+    np.testing.assert_allclose(found, slope, rtol=1e-7, atol=1e-8)
+
+
+def test_a_variable_of_any_name_is_apart_from_the_change() -> None:
+    """The differential of a call is taken along a change of its own; a variable called d is another matrix."""
+    d = Variable("d", (N, N))
+    slope = derivative(einsum("ii->", call("inv", d)), d)
+    values = {"d": np.random.default_rng(4).normal(size=(3, 3)) + 3 * np.eye(3)}
+    inverse = np.linalg.inv(values["d"])
+    np.testing.assert_allclose(evaluate(slope, values, {"n": 3}), -(inverse @ inverse).T, rtol=1e-10)

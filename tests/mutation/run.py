@@ -40,7 +40,7 @@ EQUIVALENT = Path(__file__).with_name("equivalent.toml")
 #: Mutants of all kinds, each with a quick test that notices it.
 SAMPLE = Path(__file__).with_name("sample.toml")
 #: One killed mutant in so many goes into a new sample.
-SAMPLED = 8
+SAMPLED = 36
 #: Seconds of tests that a mutant is given at most, by their time on the unchanged rules.
 BUDGET = 2.0
 #: The same for a change of a table, which no line tells apart.

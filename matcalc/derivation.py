@@ -27,7 +27,6 @@ from .notation.matrices import to_program
 from .notation.text import to_text
 from .notation.unicode import to_unicode
 from .ops.registry import OPERATIONS
-from .structure import SPACES as SPACES
 from .structure import SYMMETRIC, chosen, notes_of, properties_of, restored, structured, subject, within
 from .syntax.ast import Assign, Ast, Call, Output, Program, Transpose
 from .syntax.scan import canonical_name

@@ -68,6 +68,7 @@ VECTOR = {"x": "vector(n)"}
         ("log(t) + 1/t", "t", SCALARS, 1, ("t > 0",)),
         ("log(-(t - 1))", "t", SCALARS, 1, ("-(t - 1) > 0",)),
         ("1/t + 1/(2 t^3)", "t", SCALARS, 1, ("t ≠ 0",)),
+        ("sum(p .* log(p ./ q))", "p", {"p": "vector(n)", "q": "vector(n)"}, 1, ("p ./ q > 0",)),
         ("logdet(X) + tr(X^-1)", "X", {}, 1, ("X invertible",)),
         ("log(det(X)) + tr(X^-1)", "X", {}, 1, ("det(X) > 0",)),
         # matrices

@@ -882,3 +882,11 @@ def test_an_identity_before_a_bracket_is_a_factor() -> None:
     assert mc.parse("I * (A + s I)^-1").formula == "I (A + s I)^-1"
     assert mc.derive("x^T I (A + s I) x", "x").formula == mc.derive("x^T (A + s I) x", "x").formula
     assert mc.parse("I(n)", {"x": "vector(n)"}).shape == ("n", "n")
+
+
+def test_a_name_that_looks_like_a_product_is_noted() -> None:
+    """``Ax`` beside ``x`` is one name, which a reader of print does not expect; declared names are meant so."""
+    note = "Ax is read as one name; write A x for the product"
+    assert note in mc.parse("x'Ax").notes
+    assert note not in mc.parse("x'Ax", {"Ax": "matrix(n, n)"}).notes
+    assert not mc.parse("x' A x").notes

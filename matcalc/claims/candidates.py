@@ -10,13 +10,14 @@ from ..calculus.derive import derivative as differentiate
 from ..calculus.derive import identity
 from ..calculus.present import present
 from ..calculus.simplify import simplify
-from ..derivation import SPACES, Derivative
+from ..derivation import Derivative
 from ..errors import MatcalcError
 from ..expr.build import add, as_number, broadcast, delta, permute, product, scale, substitute
 from ..expr.nodes import Map, Node, Structure, Variable, postorder
 from ..expression import read
 from ..layout import LAYOUTS, arrange
 from ..ops.registry import OPERATIONS
+from ..structure import SPACES
 from .expand import expanded, terms_of
 from .problem import Candidate, Problem, Side, matches, minus, over_declared, plus
 from .reading import meaning

@@ -469,7 +469,9 @@ def _merged(demands: list[Demand]) -> Iterator[Demand]:
         if demand.template == POSITIVE and isinstance(demand.operands[0], Call) and demand.operands[0].op == "det"
     }
     invertible = {_simple(demand.operands[0])[0].digest for demand in demands if demand.template == INVERTIBLE}
-    positive = {_simple(demand.operands[0])[0].digest for demand in demands if demand.template == POSITIVE}
+    positive = {
+        node.digest for demand in demands if demand.template == POSITIVE for node in _without_zeros(demand.operands[0])
+    }
     nowhere_zero = positive | {
         _simple(demand.operands[0])[0].digest for demand in demands if demand.template == EVERYWHERE_NONZERO
     }
@@ -486,6 +488,14 @@ def _merged(demands: list[Demand]) -> Iterator[Demand]:
         if demand.template == FULL_RANK and _simple(demand.operands[0])[0].digest in invertible:
             continue
         yield demand._replace(template=sharper.get(place, demand.template))
+
+
+def _without_zeros(positive: Node) -> Iterator[Node]:
+    """What has no entry 0 where a node is positive: itself, and the entrywise factors of ``p ./ q``."""
+    (node,) = _simple(positive)
+    yield node
+    if isinstance(node, Product) and node.order == len(node.sizes):
+        yield from (factor.node for factor in node.factors if factor.labels == tuple(range(node.order)))
 
 
 LARGEST_COMPARED = 24

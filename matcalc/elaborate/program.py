@@ -323,6 +323,14 @@ def _note_assumed_sizes(visitor: Visitor) -> None:
             session.notes[f"{name} is taken as a size, a whole number above 0: no variable has it"] = None
 
 
+def _note_joined_names(session: Session, symbols: Mapping[str, Symbol]) -> None:
+    """Say of an undeclared ``Ax`` beside ``x`` that it is one name; in print it is a product."""
+    for name, symbol in symbols.items():
+        joined = len(name) == 2 and name[0].isupper() and name[1].islower()
+        if joined and symbol.inferred and name[1] in symbols:
+            session.notes[f"{name} is read as one name; write {name[0]} {name[1]} for the product"] = None
+
+
 def _finish(typed: _Typed, outside: Mapping[str, TypeExpr]) -> Elaborated:
     """Build the nodes and collect the symbols."""
     visitor = typed.visitor
@@ -344,6 +352,7 @@ def _finish(typed: _Typed, outside: Mapping[str, TypeExpr]) -> Elaborated:
         if name not in symbols and name in visitor.resolver.table.declared:
             value_type, properties = visitor.resolver.table.declared[name]
             symbols[name] = Symbol(name, final(value_type), properties)
+    _note_joined_names(session, symbols)
     return Elaborated(
         roots[0],
         final(typed.output.type),

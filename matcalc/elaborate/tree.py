@@ -7,62 +7,34 @@ from dataclasses import dataclass
 
 from ..ops.registry import OPERATIONS
 from ..syntax.ast import (
-    Add,
     Assign,
     Ast,
-    Bars,
-    Binary,
-    Block,
     Call,
     Declare,
-    Define,
     Index,
     IndexSum,
     Name,
     Norm,
     Num,
-    Output,
     Program,
     Range,
     Transpose,
     TypeExpr,
 )  # fmt: skip
+from ..syntax.rewrite import parts_of
 
 
 def parts(node: Ast) -> tuple[Ast, ...]:
     """The nodes directly below, in reading order.
 
-    >>> [part.id for part in parts(Binary("*", Name("A"), Name("x")))]
-    ['A', 'x']
+    >>> [part.id for part in parts(Transpose(Name("A")))]
+    ['A']
     """
-    match node:
-        case Add(terms):
-            return tuple(term for _, term in terms)
-        case Binary(_, left, right):
-            return left, right
-        case Transpose(arg) | Norm(_, arg) | Bars(arg):
-            return (arg,)
-        case Call(_, args, kwargs):
-            return (*args, *(value for _, value in kwargs))
-        case Range(start, stop):
-            return tuple(end for end in (start, stop) if end is not None)
-        case Index(base, items):
-            return (base, *items)
-        case IndexSum(_, _, lower, upper, body):
-            return (*(end for end in (lower, upper) if end is not None), body)
-        case Block(rows):
-            return tuple(cell for row in rows for cell in row)
-        case TypeExpr(_, dims):
-            return dims
-        case Declare(_, value_type):
-            return (value_type,)
-        case Assign(_, value) | Output(value):
-            return (value,)
-        case Define(_, _, body):
-            return (body,)
-        case Program(statements):
-            return statements
-    return ()
+    if isinstance(node, TypeExpr):
+        return node.dims
+    if isinstance(node, Declare):
+        return (node.type,)
+    return parts_of(node)
 
 
 def nodes_of(root: Ast) -> Iterator[Ast]:

@@ -10,6 +10,7 @@ from ..expr.nodes import Call, Map, Node, Product, Sum, Variable, postorder
 from ..notation.matrices import to_ast
 from ..notation.text import to_text
 from ..ops.registry import OPERATIONS
+from ..structure import SPACES
 from .steps import Rule
 
 MAGNUS = "Magnus & Neudecker, Matrix Differential Calculus (1999)"
@@ -44,15 +45,6 @@ NAMES = Rule("intermediates written out")
 CONSTANT = Rule("constant", "nothing in it changes")
 #: What a rule says is left out where it is longer than this.
 LONGEST_STATEMENT = 60
-SPACES = {
-    "symmetric": "symmetric",
-    "spd": "symmetric",
-    "psd": "symmetric",
-    "skew": "skew-symmetric",
-    "diagonal": "diagonal",
-    "lower": "lower triangular",
-    "upper": "upper triangular",
-}
 
 
 def projection(variable: Variable) -> tuple[Rule, ...]:

@@ -8,7 +8,7 @@ from ..elaborate import type_text
 from ..expr.dims import Shape
 from ..expr.typed import Kind, Type
 from ..syntax.ast import Ast, Group
-from ..syntax.rewrite import parts_of, with_parts
+from ..syntax.rewrite import parts_of, rewritten, with_parts
 
 
 def replaced(tree: Ast, rule: Callable[[Ast], Ast | None]) -> Ast:
@@ -37,17 +37,7 @@ def replaced(tree: Ast, rule: Callable[[Ast], Ast | None]) -> Ast:
 
 def without_groups(tree: Ast) -> Ast:
     """A formula without the brackets that are there for the reader's sake alone."""
-    done: dict[int, Ast] = {}
-    stack = [(tree, False)]
-    while stack:
-        node, ready = stack.pop()
-        if not ready:
-            stack.append((node, True))
-            stack.extend((child, False) for child in parts_of(node))
-            continue
-        parts = tuple(done[id(child)] for child in parts_of(node))
-        done[id(node)] = parts[0] if isinstance(node, Group) else with_parts(node, parts)
-    return done[id(tree)]
+    return rewritten(tree, lambda _, node: node.arg if isinstance(node, Group) else node)
 
 
 def type_of(shape: Shape) -> str:

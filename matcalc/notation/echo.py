@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ..syntax import ast
-from .intermediates import COLUMN, factors_of, product_of, rebuilt, replaceable
+from .intermediates import COLUMN, product_of, rewritten_products
 from .precedence import is_inverse, walk
 
 DOT, SOLVE = "dot", "\\"
@@ -34,22 +34,7 @@ def echo(root: ast.Ast, spellings: frozenset[str], kinds: Mapping[str, str]) -> 
         return root
     if isinstance(root, ast.Program):
         return ast.Program(tuple(_statement(statement, spellings, kinds) for statement in root.statements))
-    done: dict[int, ast.Ast] = {}
-    stack = [(root, False)]
-    while stack:
-        node, ready = stack.pop()
-        if id(node) in done:
-            continue
-        spine = factors_of(node)
-        inner = tuple(spine) if len(spine) > 1 else replaceable(node)
-        if not ready:
-            stack.append((node, True))
-            stack.extend((child, False) for child in inner)
-        elif len(spine) > 1:
-            done[id(node)] = _spelled([done[id(factor)] for factor in spine], node, spellings, kinds)
-        else:
-            done[id(node)] = rebuilt(node, done)
-    return done[id(root)]
+    return rewritten_products(root, lambda _, factors: _spelled(factors, spellings, kinds))
 
 
 def _statement(statement: ast.Ast, spellings: frozenset[str], kinds: Mapping[str, str]) -> ast.Ast:
@@ -62,7 +47,7 @@ def _statement(statement: ast.Ast, spellings: frozenset[str], kinds: Mapping[str
             return statement
 
 
-def _spelled(factors: list[ast.Ast], node: ast.Ast, spellings: frozenset[str], kinds: Mapping[str, str]) -> ast.Ast:
+def _spelled(factors: Sequence[ast.Ast], spellings: frozenset[str], kinds: Mapping[str, str]) -> ast.Ast:
     first, second = factors[:2]
     inner = len(factors) == 2 and isinstance(first, ast.Transpose) and _is_column(second, kinds)
     if DOT in spellings and inner and isinstance(first, ast.Transpose) and _is_column(first.arg, kinds):
@@ -72,8 +57,6 @@ def _spelled(factors: list[ast.Ast], node: ast.Ast, spellings: frozenset[str], k
         if SOLVE in spellings and isinstance(inverse, ast.Binary) and is_inverse(inverse):
             solved = ast.Binary(SOLVE, inverse.left, factors[place + 1])
             return product_of([*factors[:place], solved, *factors[place + 2 :]])
-    if all(new is old for new, old in zip(factors, factors_of(node), strict=True)):
-        return node
     return product_of(factors)
 
 

@@ -7,7 +7,8 @@ the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import zip_longest
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -323,11 +324,10 @@ class _Reading:
 
     def replaced(self, statements: Sequence[ast.Ast], part: _Candidate, name: str) -> list[ast.Ast]:
         """The statements with a name for a part, and its definition in front of the first that uses it."""
-        wanted = self.part(part.tree).number
         result: list[ast.Ast] = []
         defined = False
         for statement in statements:
-            value = self.with_name(_value(statement), wanted, name)
+            value = self.with_name(_value(statement), part, name)
             if value is not _value(statement) and not defined:
                 result.append(ast.Assign(ast.Name(name), part.tree))
                 defined = True
@@ -338,50 +338,69 @@ class _Reading:
             )
         return result
 
-    def with_name(self, root: ast.Ast, wanted: int, name: str) -> ast.Ast:
-        done: dict[int, ast.Ast] = {}
-        stack = [(root, False)]
-        while stack:
-            node, ready = stack.pop()
-            if id(node) in done:
-                continue
-            if self.parts[id(node)].number == wanted:
-                done[id(node)] = ast.Name(name)
-                continue
-            spine = factors_of(node)
-            inner = tuple(spine) if len(spine) > 1 else replaceable(node)
-            if not ready:
-                stack.append((node, True))
-                stack.extend((child, False) for child in inner)
-            elif len(spine) > 1:
-                done[id(node)] = self.named_run(node, spine, done, wanted, name)
-            else:
-                done[id(node)] = rebuilt(node, done)
-        return done[id(root)]
+    def with_name(self, root: ast.Ast, part: _Candidate, name: str) -> ast.Ast:
+        wanted = self.part(part.tree).number
 
-    def named_run(
-        self, node: ast.Ast, spine: Sequence[ast.Ast], done: Mapping[int, ast.Ast], wanted: int, name: str
-    ) -> ast.Ast:
+        def named(node: ast.Ast) -> ast.Ast | None:
+            return ast.Name(name) if self.parts[id(node)].number == wanted else None
+
+        def run(node: ast.Ast, factors: Sequence[ast.Ast]) -> ast.Ast:
+            found = self.named_runs(factors_of(node), factors, wanted, name)
+            return product_of(_powers(found, name) if part.kind == MATRIX else found)
+
+        return rewritten_products(root, run, named)
+
+    def named_runs(self, spine: Sequence[ast.Ast], factors: Sequence[ast.Ast], wanted: int, name: str) -> list[ast.Ast]:
+        """The factors of a product with the name in place of the runs that it stands for."""
         numbers = [self.parts[id(factor)].number for factor in spine]
-        factors: list[ast.Ast] = []
+        found: list[ast.Ast] = []
         start = 0
         while start < len(spine):
             for length in range(min(LONGEST_RUN, len(spine) - 1), 1, -1):
-                run = spine[start : start + length]
-                if len(run) == length and self.numbers.get(("product", *numbers[start : start + length])) == wanted:
-                    factors.append(ast.Name(name))
+                run = numbers[start : start + length]
+                if len(run) == length and self.numbers.get(("product", *run)) == wanted:
+                    found.append(ast.Name(name))
                     start += length
                     break
             else:
-                factors.append(done[id(spine[start])])
+                found.append(factors[start])
                 start += 1
-        if len(factors) == len(spine) and all(new is old for new, old in zip(factors, spine, strict=True)):
-            return node
-        return product_of(_powers(factors, name) if self.parts_kind(wanted) == MATRIX else factors)
+        return found
 
-    def parts_kind(self, number: int) -> str:
-        """The kind of the parts with a number."""
-        return next((part.kind for part in self.parts.values() if part.number == number), UNKNOWN)
+
+def rewritten_products(
+    root: ast.Ast,
+    change: Callable[[ast.Ast, Sequence[ast.Ast]], ast.Ast],
+    instead: Callable[[ast.Ast], ast.Ast | None] = lambda _: None,
+) -> ast.Ast:
+    """A tree with its matrix products rewritten, each as a whole and after its factors; shared parts once.
+
+    Parameters
+    ----------
+    change: the new product, of the old one and its new factors.
+    instead: what stands in place of a node before anything below it is looked at, or None.
+    """
+    done: dict[int, ast.Ast] = {}
+    stack = [(root, False)]
+    while stack:
+        node, ready = stack.pop()
+        if id(node) in done:
+            continue
+        replacement = instead(node)
+        if replacement is not None:
+            done[id(node)] = replacement
+            continue
+        spine = factors_of(node)
+        if not ready:
+            stack.append((node, True))
+            stack.extend((child, False) for child in (spine if len(spine) > 1 else replaceable(node)))
+        elif len(spine) == 1:
+            done[id(node)] = rebuilt(node, done)
+        else:
+            made = change(node, [done[id(factor)] for factor in spine])
+            same = all(new is old for new, old in zip_longest(factors_of(made), spine))
+            done[id(node)] = node if same else made
+    return done[id(root)]
 
 
 def _powers(factors: Sequence[ast.Ast], name: str) -> list[ast.Ast]:

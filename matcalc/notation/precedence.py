@@ -13,9 +13,7 @@ from ..syntax.ast import (
     Add,
     Assign,
     Ast,
-    Bars,
     Binary,
-    Block,
     Call,
     Declare,
     Define,
@@ -23,14 +21,10 @@ from ..syntax.ast import (
     Index,
     IndexSum,
     Name,
-    Norm,
     Num,
-    Output,
-    Program,
-    Range,
-    Transpose,
     TypeExpr,
 )
+from ..syntax.rewrite import parts_of
 
 # How tightly a piece of notation binds, loosest first.
 ANY, SUM, PRODUCT, POWER, ATOM = range(5)
@@ -349,22 +343,6 @@ def is_inverse(node: Ast) -> bool:
 def children(node: Ast) -> tuple[Ast, ...]:
     """The direct parts of a node, in the order they are written."""
     match node:
-        case Add(terms=terms):
-            return tuple(term for _, term in terms)
-        case Binary(left=left, right=right):
-            return (left, right)
-        case Transpose(arg=arg) | Norm(arg=arg) | Bars(arg=arg) | Group(arg=arg):
-            return (arg,)
-        case Call(args=args, kwargs=kwargs):
-            return args + tuple(value for _, value in kwargs)
-        case Range(start=start, stop=stop):
-            return tuple(end for end in (start, stop) if end is not None)
-        case Index(base=base, items=items):
-            return (base, *items)
-        case IndexSum(lower=lower, upper=upper, body=body):
-            return (*(bound for bound in (lower, upper) if bound is not None), body)
-        case Block(rows=rows):
-            return tuple(entry for row in rows for entry in row)
         case TypeExpr(dims=dims):
             return dims
         case Declare(names=names, type=declared):
@@ -373,12 +351,8 @@ def children(node: Ast) -> tuple[Ast, ...]:
             return (target, value)
         case Define(name=name, params=params, body=body):
             return (name, *params, body)
-        case Output(value=value):
-            return (value,)
-        case Program(statements=statements):
-            return statements
         case _:
-            return ()
+            return parts_of(node)
 
 
 def walk(root: Ast) -> Iterator[Ast]:

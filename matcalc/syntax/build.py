@@ -32,6 +32,7 @@ from .ast import (
     Transpose,
     TypeExpr,
 )
+from .rewrite import parts_of
 from .scan import KINDS
 from .table import Token
 
@@ -585,31 +586,8 @@ def used_letters(value: Ast) -> set[str]:
                 waiting.append(item)
             waiting.append(node.base)
         else:
-            waiting.extend(children(node))
+            waiting.extend(parts_of(node))
     return found
-
-
-def children(node: Ast) -> tuple[Ast, ...]:
-    """The parts of an expression, from left to right."""
-    match node:
-        case Add(terms):
-            return tuple(term for _, term in terms)
-        case Binary(_, left, right):
-            return left, right
-        case Transpose(arg) | Norm(_, arg) | Bars(arg):
-            return (arg,)
-        case Call(_, args, kwargs):
-            return *args, *(value for _, value in kwargs)
-        case Range(start, stop):
-            return tuple(end for end in (start, stop) if end is not None)
-        case Index(base, items):
-            return base, *items
-        case IndexSum(_, _, lower, upper, body):
-            return *(end for end in (lower, upper) if end is not None), body
-        case Block(rows):
-            return tuple(entry for row in rows for entry in row)
-        case _:
-            return ()
 
 
 ACTIONS: dict[str, Callable[[list[Any]], Any]] = {

@@ -11,7 +11,7 @@ from . import hints
 from .ast import Assign, Ast, Declare, Output, Program, TypeExpr
 from .build import ACTIONS
 from .scan import canonical_name, no_function, scan
-from .table import TABLES, Token, UnexpectedTokenError, load_table, run
+from .table import TABLES, UnexpectedTokenError, innermost, load_table, run
 
 __all__ = ["canonical_name", "parse", "parse_declarations", "parse_expression", "parse_type"]
 
@@ -135,19 +135,6 @@ def _attempt(text: str, start: str, is_function: Callable[[str], bool], close_fi
     try:
         return run(load_table("matcalc", TABLES["matcalc"]), start, tokens, ACTIONS)
     except UnexpectedTokenError as stop:
-        raise hints.unexpected(stop.token, stop.previous, stop.expected, _innermost(tokens, stop.token)) from None
-
-
-def _innermost(tokens: list[Token], stop: Token) -> str:
-    """The kind of the innermost bracket that is open at a token; `SUM` for the subscript of a sum."""
-    opened: list[str] = []
-    previous = ""
-    for token in tokens:
-        if token is stop:
-            break
-        if token.kind in hints.OPENERS:
-            opened.append("SUM" if token.kind == "SUB_OPEN" and previous == "SUM" else token.kind)
-        elif token.kind == "CLOSE":
-            opened.pop()
-        previous = token.kind
-    return opened[-1] if opened else ""
+        raise hints.unexpected(
+            stop.token, stop.previous, stop.expected, innermost(tokens, stop.token, hints.OPENERS.__contains__)
+        ) from None

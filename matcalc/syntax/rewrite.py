@@ -87,24 +87,25 @@ def with_parts(node: Ast, parts: tuple[Ast, ...]) -> Ast:
 
 
 def rewritten(root: Ast, change: Callable[[Ast, Ast], Ast]) -> Ast:
-    """Replace every node by ``change(original, node with its new parts)``, leaves first; the rest stays the same.
+    """Replace every node by ``change(original, node with its new parts)``, leaves first and shared ones once.
 
     >>> from matcalc.syntax.ast import Name
     >>> tree = Transpose(Name("x"))
     >>> rewritten(tree, lambda _, node: Name("y") if isinstance(node, Name) else node)
     Transpose(span=Span(start=0, end=0), arg=Name(span=Span(start=0, end=0), id='y'))
     """
-    done: list[Ast] = []
-    stack: list[tuple[Ast, int]] = [(root, -1)]
+    done: dict[int, Ast] = {}
+    stack = [(root, False)]
     while stack:
-        node, count = stack.pop()
-        if count < 0:
-            below = parts_of(node)
-            stack.append((node, len(below)))
-            stack.extend((part, -1) for part in reversed(below))
+        node, ready = stack.pop()
+        if id(node) in done:
             continue
-        new = tuple(done[len(done) - count :])
-        del done[len(done) - count :]
-        same = all(one is other for one, other in zip(new, parts_of(node), strict=True))
-        done.append(change(node, node if same else with_parts(node, new)))
-    return done[0]
+        below = parts_of(node)
+        if not ready:
+            stack.append((node, True))
+            stack.extend((part, False) for part in reversed(below))
+            continue
+        new = tuple([done[id(part)] for part in below])
+        same = all(one is other for one, other in zip(new, below, strict=True))
+        done[id(node)] = change(node, node if same else with_parts(node, new))
+    return done[id(root)]

@@ -184,6 +184,24 @@ def run(table: Table, start: str, tokens: Iterable[Token], actions: Mapping[str,
     raise AssertionError("the token stream did not end")
 
 
+def innermost(tokens: Iterable[Token], stop: Token, opens: Callable[[str], bool]) -> str:
+    """The kind of the innermost bracket that is open at a token; ``SUM`` for the subscript of a sum.
+
+    Parameters: ``opens`` tells the kinds of tokens that open a bracket; ``CLOSE`` closes one.
+    """
+    opened: list[str] = []
+    previous = ""
+    for token in tokens:
+        if token is stop:
+            break
+        if opens(token.kind):
+            opened.append("SUM" if token.kind == "SUB_OPEN" and previous == "SUM" else token.kind)
+        elif token.kind == "CLOSE" and opened:
+            opened.pop()
+        previous = token.kind
+    return opened[-1] if opened else ""
+
+
 def main() -> None:
     """Write the stored tables."""
     for name, starts in TABLES.items():

@@ -12,7 +12,7 @@ from ...limits import check_length
 from ..ast import Assign, Ast, Call, Declare, IndexSum, Name, Num, Output, Program, Request
 from ..rewrite import parts_of, rewritten
 from ..scan import check_visible, no_function
-from ..table import TABLES, UnexpectedTokenError, load_table, run
+from ..table import TABLES, UnexpectedTokenError, innermost, load_table, run
 from . import hints
 from .build import ACTIONS, ConditionalSum, Line, Wanted
 from .scan import Known, scan
@@ -69,7 +69,7 @@ def _program(text: str, is_function: Callable[[str], bool], declared: Collection
     try:
         lines = run(load_table("latex", TABLES["latex"]), "program", found.tokens, ACTIONS)
     except UnexpectedTokenError as stop:
-        inside = _innermost(found.tokens, stop.token)
+        inside = innermost(found.tokens, stop.token, _opens)
         raise hints.unexpected(stop.token, stop.previous, stop.expected, inside) from None
     minimised = any(token.kind == "OBJECTIVE" for token in found.tokens)
     if minimised:
@@ -85,19 +85,8 @@ def _program(text: str, is_function: Callable[[str], bool], declared: Collection
     return program
 
 
-def _innermost(tokens: list[Any], stop: Any) -> str:
-    """The kind of the innermost bracket that is open at a token; `SUM` for the subscript of a sum."""
-    opened: list[str] = []
-    previous = ""
-    for token in tokens:
-        if token is stop:
-            break
-        if token.kind.endswith("OPEN") or token.kind in ("CARET", "DEGREE"):
-            opened.append("SUM" if token.kind == "SUB_OPEN" and previous == "SUM" else token.kind)
-        elif token.kind == "CLOSE" and opened:
-            opened.pop()
-        previous = token.kind
-    return opened[-1] if opened else ""
+def _opens(kind: str) -> bool:
+    return kind.endswith("OPEN") or kind in ("CARET", "DEGREE")
 
 
 # --- statements ----------------------------------------------------------------------------------

@@ -136,10 +136,14 @@ def record_of(node: Map | Call) -> Operation:
 
 def depends(root: Node, wrt: Iterable[Node]) -> set[bytes]:
     """The digests of the nodes under ``root`` in which one of ``wrt`` occurs."""
-    sought = {variable.digest for variable in wrt}
+    return _depending(postorder(root), {variable.digest for variable in wrt})
+
+
+def _depending(nodes: Iterable[Node], sought: set[bytes]) -> set[bytes]:
+    """The digests of the nodes, operands first, in which one that is sought occurs."""
     found: set[bytes] = set()
-    for node in postorder(root):
-        if node.digest in sought or any(child.digest in found for child in node.children):
+    for node in nodes:
+        if node.digest in sought or not found.isdisjoint([child.digest for child in node.children]):
             found.add(node.digest)
     return found
 
@@ -150,11 +154,12 @@ def depends(root: Node, wrt: Iterable[Node]) -> set[bytes]:
 def _reverse(root: Node, wrt: Sequence[Node], seed: Node) -> tuple[Node, ...]:
     """Pull the seed, of shape ``lead + root.shape``, back to each of ``wrt``."""
     lead = seed.shape[: seed.order - root.order]
-    active = depends(root, wrt)
+    nodes = list(postorder(root))
     sought = {variable.digest for variable in wrt}
+    active = _depending(nodes, sought)
     adjoints: dict[bytes, list[tuple[int, Node]]] = {root.digest: [(1, seed)]}
     found: dict[bytes, Node] = {}
-    for node in reversed(list(postorder(root))):
+    for node in reversed(nodes):
         if node.digest not in active:
             continue
         contributions = adjoints.pop(node.digest)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
+from itertools import pairwise
 
 from ..expr.build import (
     Operand,
@@ -103,25 +104,37 @@ def _pass(roots: tuple[Node, ...]) -> tuple[Node, ...]:
 
 
 def _rebuild(node: Node, done: Mapping[bytes, Node], consumers: Mapping[bytes, int]) -> Node:
-    children = node.children
-    same = all(done[child.digest] is child for child in children)
+    same = True
+    for child in node.children:
+        same = same and done[child.digest] is child
     if same and "settled" in node.cache:
         return node
-    built = _built(node, done, consumers)
+    built = rewrite(node) if same and _stays(node) else _built(node, done, consumers)
     if built.digest == node.digest:
         # the same object again, so that what is known of it stays with it
         built = node
-    if not any(_may_merge(built, child) for child in built.children):
+    if not _may_merge(built):
         built.cache["settled"] = True
     return built
 
 
-def _may_merge(node: Node, child: Node) -> bool:
-    """Whether a child could be written out in its parent when nothing else uses it."""
-    inner = split_coefficient(child)[1]
+def _stays(node: Node) -> bool:
+    """Whether a node with children that is built again from them is the same node for certain."""
+    if isinstance(node, Map):
+        return True
+    if not isinstance(node, Sum) or any(isinstance(child, Sum) for child in node.children):
+        return False
+    if len(node.terms) == 1:
+        return node.terms[0].coefficient not in (0, 1)
+    ascending = all(one.digest < other.digest for one, other in pairwise(node.children))
+    return ascending and all(term.coefficient for term in node.terms)
+
+
+def _may_merge(node: Node) -> bool:
+    """Whether a child could be written out in the node when nothing else uses it."""
     if isinstance(node, Product):
-        return isinstance(inner, Product)
-    return isinstance(node, Sum) and isinstance(child, Sum)
+        return any(isinstance(split_coefficient(child)[1], Product) for child in node.children)
+    return isinstance(node, Sum) and any(isinstance(child, Sum) for child in node.children)
 
 
 def _built(node: Node, done: Mapping[bytes, Node], consumers: Mapping[bytes, int]) -> Node:
@@ -196,7 +209,7 @@ def rewrite(node: Node) -> Node:
     """Apply the rules for this kind of node until none fires."""
     for _ in range(50):
         coefficient, inner = split_coefficient(node)
-        changed = _rewrite_once(inner)
+        changed = None if "settled" in inner.cache else _rewrite_once(inner)
         if changed is None:
             if coefficient == 1:
                 return node
@@ -210,6 +223,8 @@ def rewrite(node: Node) -> Node:
 
 
 def _rewrite_once(node: Node) -> Node | None:
+    if isinstance(node, Sum):
+        return None
     rules: Sequence[Callable[..., Node | None]] = ()
     if isinstance(node, Product):
         rules = PRODUCT_RULES

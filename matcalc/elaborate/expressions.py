@@ -13,7 +13,6 @@ from types import MappingProxyType
 from typing import Any
 
 from ..errors import MatcalcError, ShapeError, Span, UnknownName, Unsupported, UsageError
-from ..expr import build
 from ..expr.dims import Dim
 from ..expr.nodes import Node, Structure
 from ..expr.typed import SCALAR, Type, column
@@ -115,7 +114,7 @@ class Visitor:
         """The value of a name or a number, without a visit."""
         if isinstance(node, Name):
             return self.resolver.name(node, scope)
-        return number(build.exact(node.value)) if isinstance(node, Num) else None
+        return number(node.value) if isinstance(node, Num) else None
 
     def expression(self, node: Ast, scope: Scope) -> Visit:
         """The value of an expression."""
@@ -123,6 +122,8 @@ class Visitor:
         match node:
             case Name() | Num():
                 return self.leaf(node, scope)
+            case Call():
+                return (yield from self.call(node, scope))
             case Add(terms):
                 signed: list[tuple[int, Value]] = []
                 for sign, term in terms:
@@ -165,8 +166,6 @@ class Visitor:
             case Bars(arg):
                 value = yield self.expression(arg, scope)
                 return self.bars(node, value)
-            case Call():
-                return (yield self.call(node, scope))
             case Index():
                 return (yield self.index(node, scope))
             case IndexSum():
@@ -240,7 +239,7 @@ class Visitor:
         record = OPERATIONS.get(name)
         if record is None:
             raise self.unknown_function(node)
-        return (yield self.known_function(node, record, scope))
+        return (yield from self.known_function(node, record, scope))
 
     def indexed_name(self, node: Call, scope: Scope) -> Value | None:
         """``x_i(a + b)``: an element in front of a bracket."""

@@ -13,7 +13,7 @@ from ..expr.typed import SCALAR, Type, column, row
 from ..ops.apply import call
 from ..syntax.ast import Add, Ast, Binary, Call, Name, Num
 from .context import Access, Origin, Session, Site, is_open
-from .operators import batch_labels, constant, contract, entrywise, final_shape
+from .operators import batch_labels, contract, entrywise, final_shape, number
 from .values import BATCH, IndexVariable, Value
 
 
@@ -111,12 +111,12 @@ def _combine(
     if op in ("*", ".*") and (not left[0] or not right[0]):
         scaled, factor = (left, right[1]) if not right[0] else (right, left[1])
         return {name: c * factor for name, c in scaled[0].items()}, scaled[1] * factor
-    number = right[1].constant
-    if op == "/" and not left[0] and not right[0] and number:
-        return {}, left[1] * (Dim.of(1).terms[0][1] / number)
-    if op == "^" and not left[0] and not right[0] and number is not None and 0 <= number <= 8:
+    whole = right[1].constant
+    if op == "/" and not left[0] and not right[0] and whole:
+        return {}, left[1] * (Dim.of(1).terms[0][1] / whole)
+    if op == "^" and not left[0] and not right[0] and whole is not None and 0 <= whole <= 8:
         power = Dim.of(1)
-        for _ in range(number):
+        for _ in range(whole):
             power = power * left[1]
         return {}, power
     _not_affine(session, node)
@@ -351,7 +351,7 @@ def masked(session: Session, value: Value, by: Value, neutral: int) -> Value:
     value_type = value.type
     labels = tuple(range(len(value_type.shape)))
     plain = contract(session, [(by, 1, ()), (value, 1, labels)], labels, value_type)
-    rest = constant(build.number(neutral), neutral)
+    rest = number(neutral)
     careful = entrywise(session, "where", [by, value, rest], [(), labels, ()], value_type)
 
     def make(nodes: Sequence[Node]) -> Node:

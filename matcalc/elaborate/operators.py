@@ -137,13 +137,10 @@ def called(session: Session, op: str, values: Sequence[Value], value_type: Type)
     return alike(session, values, value_type, lambda nodes: call(op, *nodes))
 
 
-def constant(node: Node, number: Exact | None = None) -> Value:
-    """A scalar that depends on nothing."""
-    return Value(SCALAR, (), lambda _nodes: node, number=number, count=number is not None)
-
-
 def number(value: Exact) -> Value:
-    return constant(build.number(value), build.exact(value))
+    """A scalar that depends on nothing."""
+    value = build.exact(value)
+    return Value(SCALAR, (), lambda _nodes: build.number(value), number=value, count=True)
 
 
 def count(session: Session, dim: Dim) -> Value:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from ..ops.registry import OPERATIONS
 from ..syntax.ast import (
+    Add,
     Assign,
     Ast,
+    Binary,
     Call,
     Declare,
     Index,
@@ -43,7 +45,7 @@ def nodes_of(root: Ast) -> Iterator[Ast]:
     while stack:
         node = stack.pop()
         yield node
-        stack.extend(reversed(parts(node)))
+        stack += parts(node)[::-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,8 @@ def survey(program: Program) -> Survey:
     written: list[Ast] = []
     for node in nodes:
         match node:
+            case Num() | Binary() | Add():
+                continue
             case Name(name):
                 if "_" in name:
                     subscripts.append(node)

@@ -86,10 +86,13 @@ def walk(*roots: Value) -> Iterator[Value]:
         while stack:
             value, operands = stack[-1]
             for operand in operands:
-                if id(operand) not in seen:
-                    seen.add(id(operand))
+                if id(operand) in seen:
+                    continue
+                seen.add(id(operand))
+                if operand.operands:
                     stack.append((operand, iter(operand.operands)))
                     break
+                yield operand
             else:
                 stack.pop()
                 yield value

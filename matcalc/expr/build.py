@@ -107,8 +107,14 @@ def add(terms: Iterable[tuple[Exact, Node]], shape: Shape, flatten: bool = True)
     """The linear combination of nodes of one shape; equal nodes merge, single terms are taken apart."""
     collected: dict[bytes, tuple[Exact, Node]] = {}
     stack = [term for term in terms if term[0]]
-    if len(stack) == 1 and isinstance(stack[0][1], Sum) and len(stack[0][1].terms) > 1:
-        return scale(*stack[0])
+    if len(stack) == 1:
+        coefficient, node = stack[0]
+        part, inner = split_coefficient(node)
+        if part and not isinstance(inner, Sum) and inner.shape == shape:
+            coefficient = exact(coefficient * part)
+            return inner if coefficient == 1 else Sum((Term(coefficient, inner),), shape)
+        if isinstance(node, Sum) and len(node.terms) > 1:
+            return scale(coefficient, node)
     stack.reverse()
     while stack:
         coefficient, node = stack.pop()
@@ -279,7 +285,11 @@ def _is_transparent(node: Product, exponent: Exact) -> bool:
 
 
 def _finish(coefficient: Exact, plain: list[Operand], out: list[int], sizes: dict[int, Dim], summed: set[int]) -> Node:
-    shape = tuple(sizes[label] for label in out)
+    shape = tuple([sizes[label] for label in out])
+    if len(plain) == 1 and not summed:
+        node, exponent, names = plain[0]
+        if exponent == 1 and list(names) == out and not isinstance(node, Structure):
+            return scale(coefficient, node)
     merged = _merge(plain, out, sizes, summed)
     if merged is None:
         return zeros(shape)

@@ -40,10 +40,13 @@ class Term(NamedTuple):
     node: Node
 
 
-def _digest(*parts: str | bytes) -> bytes:
+def _digest(*parts: str) -> bytes:
+    return _digest_of([part.encode() for part in parts])
+
+
+def _digest_of(parts: list[bytes]) -> bytes:
     built()
-    joined = b"\x00".join([part.encode() if isinstance(part, str) else part for part in parts])
-    return blake2b(joined, digest_size=16).digest()
+    return blake2b(b"\x00".join(parts), digest_size=16).digest()
 
 
 class Node:
@@ -53,16 +56,13 @@ class Node:
 
     shape: Shape
     digest: bytes
+    children: tuple[Node, ...] = ()
     _cache: dict[str, Any]
 
     @property
     def order(self) -> int:
         """The number of axes: 0 for a scalar, 1 for a vector, 2 for a matrix."""
         return len(self.shape)
-
-    @property
-    def children(self) -> tuple[Node, ...]:
-        return ()
 
     @property
     def cache(self) -> dict[str, Any]:
@@ -160,11 +160,11 @@ class Product(Node):
         self.factors = factors
         self.sizes = sizes
         self.shape = sizes[:order]
-        pieces: list[bytes] = []
+        pieces = [b"product", str(order).encode(), *[dim.key.encode() for dim in sizes]]
         for node, exponent, labels in factors:
             pieces.append(node.digest)
             pieces.append(f"{exponent}:{labels}".encode())
-        self.digest = _digest("product", str(order), *(d.key for d in sizes), *pieces)
+        self.digest = _digest_of(pieces)
         self.children = tuple([factor.node for factor in factors])
 
     @property
@@ -183,11 +183,11 @@ class Sum(Node):
     def __init__(self, terms: tuple[Term, ...], shape: Shape) -> None:
         self.terms = terms
         self.shape = shape
-        pieces: list[bytes] = []
+        pieces = [b"sum", *[dim.key.encode() for dim in shape], b"|"]
         for coefficient, node in terms:
             pieces.append(str(coefficient).encode())
             pieces.append(node.digest)
-        self.digest = _digest("sum", *(d.key for d in shape), b"|", *pieces)
+        self.digest = _digest_of(pieces)
         self.children = tuple([term.node for term in terms])
 
 
@@ -198,18 +198,17 @@ class Map(Node):
     axes it does not carry.
     """
 
-    __slots__ = ("args", "axes", "op")
+    __slots__ = ("args", "axes", "children", "op")
+
+    children: tuple[Node, ...]
 
     def __init__(self, op: str, args: tuple[Node, ...], axes: tuple[tuple[int, ...], ...], shape: Shape) -> None:
         self.op = op
-        self.args = args
+        self.args = self.children = args
         self.axes = axes
         self.shape = shape
-        self.digest = _digest("map", op, *(d.key for d in shape), repr(axes), *(a.digest for a in args))
-
-    @property
-    def children(self) -> tuple[Node, ...]:
-        return self.args
+        sizes = [dim.key.encode() for dim in shape]
+        self.digest = _digest_of([b"map", op.encode(), *sizes, repr(axes).encode(), *[arg.digest for arg in args]])
 
 
 Parameter = str | int | Fraction
@@ -223,7 +222,9 @@ class Call(Node):
     when it was built (``symmetric`` …); they follow from the rest and are not part of its identity.
     """
 
-    __slots__ = ("args", "op", "parameters", "properties")
+    __slots__ = ("args", "children", "op", "parameters", "properties")
+
+    children: tuple[Node, ...]
 
     def __init__(
         self,
@@ -234,15 +235,12 @@ class Call(Node):
         properties: Iterable[str] = (),
     ) -> None:
         self.op = op
-        self.args = args
+        self.args = self.children = args
         self.shape = shape
         self.parameters = parameters
         self.properties = frozenset(properties)
-        self.digest = _digest("call", op, repr(parameters), *(d.key for d in shape), "|", *(a.digest for a in args))
-
-    @property
-    def children(self) -> tuple[Node, ...]:
-        return self.args
+        pieces = [b"call", op.encode(), repr(parameters).encode(), *[dim.key.encode() for dim in shape], b"|"]
+        self.digest = _digest_of(pieces + [arg.digest for arg in args])
 
 
 ONE = Product((), 0, ())
@@ -277,18 +275,22 @@ def derived(root: Node, key: str, rule: Callable[[Node], T]) -> T:
 def postorder(*roots: Node) -> Iterator[Node]:
     """Every distinct node reachable from the roots, children before parents, each once."""
     done: set[bytes] = set()
-    stack = list(reversed(roots))
-    while stack:
-        node = stack[-1]
-        if node.digest in done:
-            stack.pop()
+    for root in roots:
+        if root.digest in done:
             continue
-        missing = [child for child in node.children if child.digest not in done]
-        if missing:
-            missing.reverse()
-            stack += missing
-        else:
-            stack.pop()
-            done.add(node.digest)
-            yield node
+        stack = [(root, iter(root.children))]
+        while stack:
+            node, operands = stack[-1]
+            for child in operands:
+                if child.digest in done:
+                    continue
+                if child.children:
+                    stack.append((child, iter(child.children)))
+                    break
+                done.add(child.digest)
+                yield child
+            else:
+                stack.pop()
+                done.add(node.digest)
+                yield node
     tick(len(done))

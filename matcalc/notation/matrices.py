@@ -133,7 +133,7 @@ def _inline_program(nodes: Sequence[Node], order: Sequence[str], taken: Sequence
     sizes: dict[bytes, int] = {}
     uses: dict[bytes, int] = {}
     for part in nodes:
-        sizes[part.digest] = min(10**9, 1 + sum(sizes[child.digest] for child in part.children))
+        sizes[part.digest] = min(10**9, 1 + sum([sizes[child.digest] for child in part.children]))
         for child in part.children:
             uses[child.digest] = uses.get(child.digest, 0) + 1
     if sizes[node.digest] <= LARGEST_INLINE:
@@ -143,9 +143,9 @@ def _inline_program(nodes: Sequence[Node], order: Sequence[str], taken: Sequence
     weight: dict[bytes, int] = {}
     count = 0
     for part in nodes:
-        weight[part.digest] = 1 + sum(weight[child.digest] for child in part.children)
-        named = uses.get(part.digest, 0) > 1 and weight[part.digest] >= 4
-        long = weight[part.digest] > LARGEST_INLINE // 4 and part is not node
+        own = weight[part.digest] = 1 + sum([weight[child.digest] for child in part.children])
+        named = own >= 4 and uses.get(part.digest, 0) > 1
+        long = own > LARGEST_INLINE // 4 and part is not node
         if not (named or long) or part.order > 2 or not part.children or not writer.can_write(part):
             continue
         count += 1
@@ -225,6 +225,10 @@ class _Writer:
             factor.node.digest,
         )
 
+    def term_key(self, term: Term) -> tuple[object, ...]:
+        ranks = self.appearance(term.node)
+        return term.coefficient < 0, not ranks, ranks, _complexity(term.node), term.node.digest
+
     def turned(self, node: Node) -> ast.Ast | None:
         """The syntax of a transposed sum, term by term, when that has fewer transposes than ``(…)^T``."""
         if not isinstance(node, Sum) or not 2 <= len(node.terms) <= 6 or node.digest in self.names:
@@ -249,12 +253,12 @@ class _Writer:
             node, ready = stack.pop()
             if node.digest in self.written or node.digest in self.names:
                 continue
-            if ready:
+            if ready or not node.children:
                 self.written[node.digest] = self.write(node)
                 continue
             stack.append((node, True))
             if self.by_slices(node) is None:
-                stack.extend((child, False) for child in node.children)
+                stack += [(child, False) for child in node.children]
         return self.tree(root)
 
     def tree(self, node: Node) -> ast.Ast:
@@ -290,16 +294,7 @@ class _Writer:
         blocks = self.write_blocks(node)
         if blocks is not None:
             return blocks
-        terms = sorted(
-            node.terms,
-            key=lambda term: (
-                term.coefficient < 0,
-                not self.appearance(term.node),
-                self.appearance(term.node),
-                _complexity(term.node),
-                term.node.digest,
-            ),
-        )
+        terms = sorted(node.terms, key=self.term_key)
         full = any(_fills(term.node) for term in terms) if len(terms) > 1 else False
         written: list[tuple[int, ast.Ast]] = []
         for coefficient, part in terms:

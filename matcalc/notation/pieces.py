@@ -234,6 +234,8 @@ def with_scalars(
     """A sign and a term: number, scalar factors, then the matrix part, divided by what is below the line."""
     sign = 1 if coefficient >= 0 else -1
     size = magnitude(coefficient)
+    if body is not None and not above and not below:
+        return sign, body if size == 1 else in_front(rational(size), body)
     front: list[ast.Ast] = []
     simple = [part for part in below if isinstance(part, ast.Name)]
     complicated = len(simple) < len(below)

@@ -106,17 +106,21 @@ def render(root: Ast, style: Style) -> str:
     while stack:
         piece = stack.pop()
         if isinstance(piece, Part):
-            stack.extend(reversed(_arrange(piece.node, piece.slot, style)))
+            pieces = _arrange(piece.node, piece.slot, style)
+            pieces.reverse()
+            stack += pieces
         else:
             tokens.append(piece)
     return _join(tokens, style)
 
 
 def _join(tokens: list[str], style: Style) -> str:
-    out: list[str] = []
-    for position, token in enumerate(tokens):
-        out.append(style.separate(tokens[position - 1], tokens[position + 1]) if token == JUXTAPOSE else token)
-    return "".join(out)
+    return "".join(
+        [
+            style.separate(tokens[position - 1], tokens[position + 1]) if token == JUXTAPOSE else token
+            for position, token in enumerate(tokens)
+        ]
+    )
 
 
 def _arrange(node: Ast, slot: Slot, style: Style) -> list[Piece]:
@@ -131,9 +135,9 @@ def _arrange(node: Ast, slot: Slot, style: Style) -> list[Piece]:
             return ["-", Part(node, slot._replace(need=PRODUCT, sign="unsigned"))]
         else:
             return bracketed(node, style.brackets, compact=slot.compact)
-    is_mask = isinstance(node, Binary) and node.op in COMPARISONS
     swallows = slot.followed and isinstance(node, IndexSum)
     if swallows or style.level(node, slot.compact) < slot.need:
+        is_mask = isinstance(node, Binary) and node.op in COMPARISONS
         brackets = style.mask_brackets if is_mask else style.brackets
         return bracketed(node, brackets, compact=slot.compact, sign=slot.sign)
     return style.body(node, slot)
@@ -144,11 +148,16 @@ def bracketed(node: Ast, brackets: tuple[str, str], *, compact: bool = False, si
     return [brackets[0], Part(node, Slot(compact=compact, sign=sign)), brackets[1]]
 
 
+_RESPELLED = (Add, Call, Index)
+
+
 def unwrap(node: Ast) -> Ast:
     """The node that its text reads back as.
 
     Leading plus signs are gone, ``-2`` is a number, ``kron(A, B)`` the operator and ``x_{i}`` the name ``x_i``.
     """
+    if not isinstance(node, _RESPELLED):
+        return node
     while isinstance(node, Add) and len(node.terms) == 1 and node.terms[0][0] > 0:
         node = node.terms[0][1]
     match node:
@@ -178,7 +187,7 @@ def starts_negative(node: Ast, products: frozenset[str]) -> bool:
     node = unwrap(node)
     while isinstance(node, Binary) and node.op in products:
         node = unwrap(node.left)
-    return isinstance(node, Num) and node.value < 0
+    return isinstance(node, Num) and node.value.numerator < 0
 
 
 def sum_pieces(node: Add, slot: Slot, products: frozenset[str]) -> list[Piece]:
@@ -186,6 +195,8 @@ def sum_pieces(node: Add, slot: Slot, products: frozenset[str]) -> list[Piece]:
     if not node.terms:
         return ["0"]
     plus, minus = ("+", "-") if slot.compact else (" + ", " - ")
+    plain = Slot(PRODUCT, False, slot.in_bars, slot.compact, "plain")
+    unsigned = plain._replace(sign="unsigned")
     pieces: list[Piece] = []
     for position, (sign, term) in enumerate(node.terms):
         flips = starts_negative(term, products)
@@ -194,8 +205,7 @@ def sum_pieces(node: Add, slot: Slot, products: frozenset[str]) -> list[Piece]:
             pieces.append(minus if negative else plus)
         elif negative:
             pieces.append("-")
-        term_slot = Slot(PRODUCT, False, slot.in_bars, slot.compact, "unsigned" if flips else "plain")
-        pieces.append(Part(term, term_slot))
+        pieces.append(Part(term, unsigned if flips else plain))
     return pieces
 
 
@@ -236,9 +246,7 @@ def is_plain_quotient(node: Ast) -> bool:
 
 def _is_token(node: Ast) -> bool:
     node = unwrap(node)
-    if isinstance(node, Num):
-        return not spell_number(node).quotient
-    return isinstance(node, Name)
+    return not is_quotient(node) if isinstance(node, Num) else isinstance(node, Name)
 
 
 # --- numbers -------------------------------------------------------------------------------------
@@ -277,6 +285,11 @@ def spell_number(number: Num) -> NumberSpelling:
     if decimal is None or len(decimal) > len(quotient.text):
         return quotient
     return NumberSpelling(decimal)
+
+
+def is_quotient(number: Num) -> bool:
+    """Whether the absolute value of a number is written as ``p/q``."""
+    return number.value.denominator != 1 and spell_number(number).quotient
 
 
 def _literal_value(literal: re.Match[str]) -> Fraction | None:
@@ -340,8 +353,13 @@ def is_inverse(node: Ast) -> bool:
 # --- trees ---------------------------------------------------------------------------------------
 
 
+_WITH_NAMES = (TypeExpr, Declare, Assign, Define)
+
+
 def children(node: Ast) -> tuple[Ast, ...]:
     """The direct parts of a node, in the order they are written."""
+    if not isinstance(node, _WITH_NAMES):
+        return parts_of(node)
     match node:
         case TypeExpr(dims=dims):
             return dims
@@ -351,18 +369,17 @@ def children(node: Ast) -> tuple[Ast, ...]:
             return (target, value)
         case Define(name=name, params=params, body=body):
             return (name, *params, body)
-        case _:
-            return parts_of(node)
 
 
 def walk(root: Ast) -> Iterator[Ast]:
     """Every node of a tree, parents before their parts, left to right."""
     stack = [root]
     while stack:
-        tick()
         node = stack.pop()
         yield node
-        stack.extend(reversed(children(node)))
+        below = children(node)
+        tick(len(below))
+        stack += below[::-1]
 
 
 def distinct(*roots: Ast) -> Iterator[Ast]:

@@ -46,6 +46,7 @@ from .precedence import (
     bracketed,
     is_inverse,
     is_plain_quotient,
+    is_quotient,
     operand_slots,
     render,
     spell_number,
@@ -176,8 +177,10 @@ def _separate(_before: str, after: str) -> str:
 
 def _level(node: Ast, spelling: Spelling) -> int:
     match node:
+        case Name() | Call():
+            return ATOM
         case Num():
-            return PRODUCT if spell_number(node).quotient else ATOM
+            return PRODUCT if is_quotient(node) else ATOM
         case Add(terms=()):
             return ATOM
         case Add():
@@ -202,6 +205,8 @@ def _body(node: Ast, slot: Slot, spelling: Spelling) -> list[Piece]:
             return [spell_number(node).text]
         case Name(id=name):
             return [spelling.name(name)]
+        case Call():
+            return _call(node.func, node.args, node.kwargs, slot)
         case Str(value=value):
             return [_quoted(value)]
         case Add():
@@ -217,8 +222,6 @@ def _body(node: Ast, slot: Slot, spelling: Spelling) -> list[Piece]:
             return _product(node, slot, spelling)
         case Transpose(arg=arg):
             return _transpose(unwrap(arg), slot, spelling)
-        case Call():
-            return _call(node.func, node.args, node.kwargs, slot)
         case Norm(kind=kind, arg=arg):
             return _norm(kind, arg, slot, spelling)
         case Bars(arg=arg):
@@ -284,12 +287,15 @@ def _transpose(arg: Ast, slot: Slot, spelling: Spelling) -> list[Piece]:
 def _call(func: str, args: tuple[Ast, ...], kwargs: tuple[tuple[str, Ast], ...], slot: Slot) -> list[Piece]:
     pieces: list[Piece] = [f"{func}("]
     for position, arg in enumerate(args):
-        pieces += [", "] if position else []
+        if position:
+            pieces.append(", ")
         pieces.append(Part(arg, Slot(compact=slot.compact)))
     for position, (key, value) in enumerate(kwargs):
-        pieces += [", "] if position or args else []
-        pieces += [f"{key}=", Part(value, Slot(SUM, compact=slot.compact))]
-    return [*pieces, ")"]
+        if position or args:
+            pieces.append(", ")
+        pieces += (f"{key}=", Part(value, Slot(SUM, compact=slot.compact)))
+    pieces.append(")")
+    return pieces
 
 
 def _norm(kind: str, arg: Ast, slot: Slot, spelling: Spelling) -> list[Piece]:

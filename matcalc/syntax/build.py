@@ -100,6 +100,8 @@ def number(parts: list[Any]) -> Ast:
     token: Token = parts[0]
     text, span = token.text, Span(token.start, token.end)
     _check_digits(text, span)
+    if text.isdecimal():
+        return Num(Fraction(int(text)), text, span=span)
     mantissa, _, exponent = text.lower().partition("e")
     allowed = current().exponent
     if exponent and (len(exponent) > 6 or abs(int(exponent)) > allowed):

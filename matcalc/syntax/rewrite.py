@@ -17,7 +17,9 @@ from .ast import (
     Group,
     Index,
     IndexSum,
+    Name,
     Norm,
+    Num,
     Output,
     Program,
     Range,
@@ -28,14 +30,16 @@ from .ast import (
 def parts_of(node: Ast) -> tuple[Ast, ...]:
     """The expressions directly below a node, in reading order."""
     match node:
-        case Add(terms):
-            return tuple(term for _, term in terms)
+        case Name() | Num():
+            return ()
         case Binary(_, left, right):
             return left, right
+        case Call(_, args, kwargs):
+            return args + tuple([value for _, value in kwargs]) if kwargs else args
+        case Add(terms):
+            return tuple([term for _, term in terms])
         case Transpose(arg) | Norm(_, arg) | Bars(arg) | Group(arg):
             return (arg,)
-        case Call(_, args, kwargs):
-            return *args, *(value for _, value in kwargs)
         case Range(start, stop):
             return tuple(end for end in (start, stop) if end is not None)
         case Index(base, items):

@@ -155,11 +155,13 @@ def run(table: Table, start: str, tokens: Iterable[Token], actions: Mapping[str,
     states = [table.starts[start]]
     values: list[Any] = []
     previous: Token | None = None
+    renamed: dict[tuple[int, int, str], int] = {}  # what `_renamed` finds, for the chains met so far
     for token in tokens:
         tick()
         kind = token.kind
         while True:
-            row = rows[states[-1]]
+            state = states[-1]
+            row = rows[state]
             step = row.get(kind)
             if step is None:
                 expected = frozenset(symbol for symbol in row if symbol.isupper())
@@ -170,8 +172,10 @@ def run(table: Table, start: str, tokens: Iterable[Token], actions: Mapping[str,
                 break
             origin, size, action, single = rules[-1 - step]
             if size == 1 and single:
-                # most reductions only rename a value: an atom is a power is a product is a term
-                states[-1] = rows[states[-2]][origin]
+                chain = (states[-2], state, kind)
+                if chain not in renamed:
+                    renamed[chain] = _renamed(table, *chain, end_state)
+                states[-1] = renamed[chain]
             else:
                 value = actions[action](values[-size:])
                 del values[-size:]
@@ -200,6 +204,17 @@ def innermost(tokens: Iterable[Token], stop: Token, opens: Callable[[str], bool]
             opened.pop()
         previous = token.kind
     return opened[-1] if opened else ""
+
+
+def _renamed(table: Table, below: int, state: int, kind: str, end_state: int) -> int:
+    """The state behind the reductions before a token that only rename a value: an atom is a power is a product …"""
+    rows, rules = table.rows, table.rules
+    while not (kind == END and state == end_state):
+        step = rows[state].get(kind)
+        if step is None or step >= 0 or rules[-1 - step].size != 1 or not rules[-1 - step].single:
+            break
+        state = rows[below][rules[-1 - step].origin]
+    return state
 
 
 def main() -> None:

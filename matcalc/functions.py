@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import Parameter, Signature
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from .calculus.derive import derivative, derivatives, pullback, pushforward
@@ -19,6 +21,7 @@ from .expr.dims import Shape, shape_text
 from .expr.nodes import Node, Variable
 from .expression import Expr, shape_names
 from .limits import Limits, bounded, bounded_property, check_printed
+from .lower.entry import MISSING, Form, arranged, entry
 from .lower.function import Compiled, compile_function
 from .lower.stable import differentiable, named_as_written, recognised
 from .notation.echo import habits
@@ -82,6 +85,22 @@ class Function:
     array([2., 4.])
     """
 
+    __slots__ = MappingProxyType({
+        "__call__": """Evaluate; ``hvp``, ``vjp`` and ``jvp`` take their direction first, or as ``v``.
+
+        Raises
+        ------
+        UnknownName: an argument that the function does not have.
+        UsageError: an argument is missing.
+        ShapeError: shapes do not fit the declared ones or each other.
+        DomainError: values that lack a declared property, or at which the function is not defined.
+        """,
+        "__dict__": "Facts about the function that are found when they are asked for.",
+        "__weakref__": "References that do not keep the function alive.",
+    })  # fmt: skip
+
+    __call__: Callable[..., Any]
+
     def __init__(self, request: Request) -> None:
         for names in _differentiated(request):
             chosen(request.function, names, request.structure)
@@ -90,6 +109,8 @@ class Function:
         with Attached(self.function), bounded(self.limits), paused_collection():
             self._plan = _plan(self.function, request)
         self._compiled: Compiled | None = None
+        self._form = _form(request, len(self._plan.outputs))
+        self.__call__ = self._general
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Function, (self.request,)
@@ -111,30 +132,48 @@ class Function:
         directions = (variable.name for variable in self._plan.directions)
         return (*directions, *self.function.order, *self.compiled.passed.values())
 
-    def __call__(self, *directions: Any, **arrays: Any) -> Any:
-        """Evaluate; ``hvp``, ``vjp`` and ``jvp`` take their direction first, or as ``v``.
+    @property
+    def __signature__(self) -> Signature:
+        """What `inspect.signature` and the completion of interactive shells show."""
+        given = [Parameter("directions", Parameter.VAR_POSITIONAL)] if self._plan.directions else []
+        named = [Parameter(as_keyword(name), Parameter.KEYWORD_ONLY) for name in self.args]
+        return Signature([*given, *named])
 
-        Raises
-        ------
-        UnknownName: an argument that the function does not have.
-        UsageError: an argument is missing.
-        ShapeError: shapes do not fit the declared ones or each other.
-        DomainError: values that lack a declared property, or at which the function is not defined.
-        """
+    def _general(self, *directions: Any, **arrays: Any) -> Any:
+        """Evaluate in the general way, and take the quick way for calls like this one from now on."""
+        leading = len(directions)
         if directions or self._plan.directions:
             arrays = self._with_directions(directions, arrays)
+        compiled = self.compiled
         try:
-            results = self.compiled(**arrays)
+            results, seen = compiled.evaluate(arrays)
         except (ShapeError, UsageError) as error:
-            _add_hint(error, self.function, self.compiled, arrays)
+            _add_hint(error, self.function, compiled, arrays)
             raise
-        return self._shape_result(results)
+        # several directions that are passed as one tuple are looked at each time
+        if seen is not None and leading in (0, len(self._plan.directions)):
+            self.__call__ = entry(seen, compiled.surroundings, self._retry, self._form, leading)
+        return arranged(results, self._form)
+
+    def _retry(
+        self,
+        names: Sequence[str],
+        first: Sequence[Any],
+        more: Sequence[Any],
+        other: Mapping[str, Any],
+        values: Sequence[Any],
+    ) -> Any:
+        """The general way for a call that is not like the last one."""
+        directions = [value for value in first if value is not MISSING]
+        arrays = {name: value for name, value in zip(names, values, strict=True) if value is not MISSING}
+        return self._general(*directions, *more, **arrays, **other)
 
     def _with_directions(self, directions: tuple[Any, ...], arrays: dict[str, Any]) -> dict[str, Any]:
         """The arguments with the directions under their names."""
+        if not directions and not isinstance(arrays.get("v"), tuple | list):
+            return arrays
         names = [variable.name for variable in self._plan.directions]
-        packed = isinstance(arrays.get("v"), tuple | list) and "v" not in self.args
-        if not directions and packed:
+        if not directions and "v" not in self.args:
             directions = tuple(arrays.pop("v"))
         if len(directions) == 1 and not self.request.single and isinstance(directions[0], tuple | list):
             directions = tuple(directions[0])
@@ -147,15 +186,6 @@ class Function:
                 hint=f"pass the arrays by name: {', '.join(f'{as_keyword(name)}=…' for name in self.function.order)}",
             )
         return {**arrays, **dict(zip(names, directions, strict=True))}
-
-    def _shape_result(self, results: Sequence[Any]) -> Any:
-        if self.request.kind == "value_and_grad":
-            value, *gradients = results
-            return value, (gradients[0] if self.request.single else tuple(gradients))
-        if self.request.kind == "hessian" and not self.request.single:
-            count = len(self.request.wrt)
-            return tuple(tuple(results[row * count : (row + 1) * count]) for row in range(count))
-        return results[0] if self._is_single else tuple(results)
 
     @property
     def compiled(self) -> Compiled:
@@ -251,6 +281,19 @@ class Function:
     def _repr_latex_(self) -> str:
         formulas = self.latex if isinstance(self.latex, tuple) else (self.latex,)
         return f"$\\displaystyle {', '.join(formulas)}$"
+
+
+def _form(request: Request, count: int) -> Form:
+    """How so many results are returned; by several names, gradients and rows of second derivatives are tuples."""
+    every = tuple(range(count))
+    if request.kind == "value_and_grad":
+        return (0, 1) if request.single else (0, every[1:])
+    if request.single or request.kind == "jvp":
+        return 0
+    if request.kind == "hessian":
+        width = len(request.wrt)
+        return tuple(every[row * width : (row + 1) * width] for row in range(width))
+    return every
 
 
 def _add_hint(error: MatcalcError, expr: Expr, compiled: Compiled, arrays: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context
 from difflib import get_close_matches
+from functools import partial
 from hashlib import blake2b
 from importlib import import_module
 from itertools import repeat
@@ -24,6 +25,7 @@ from ..expr.dims import Dim, Shape, shape_text
 from ..expr.nodes import Node
 from ..syntax.greek import as_keyword, spell, spell_keyword
 from . import Declared, lower_program
+from .entry import Seen, Surroundings, kind_of
 from .order import Leaf, Path, contraction_path, path_cost
 from .program import Argument, Choice, Program, Size, bind_sizes
 from .source import Source, function_source, module_source, program_names, user_names
@@ -80,16 +82,20 @@ class _Bound(NamedTuple):
 
 
 class _Quiet(threading.local):
-    """Runs functions without NumPy's warnings; entering a context takes a fifth of the time of `numpy.errstate`."""
+    """Runs functions without NumPy's warnings; entering a context takes a tenth of the time of `numpy.errstate`.
+
+    ``run`` refuses to be entered twice in one thread, which `run_anywhere` does not.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.context = Context()
-        self.context.run(np.seterr, all="ignore")
+        context = Context()
+        context.run(np.seterr, all="ignore")
+        self.run = context.run
 
-    def run(self, function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
+    def run_anywhere(self, function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
         try:
-            return self.context.run(function, *arguments, **keywords)
+            return self.run(function, *arguments, **keywords)
         except RuntimeError:
             # the thread is inside already: a signal handler or a finalizer calls
             with np.errstate(all="ignore"):
@@ -196,9 +202,9 @@ class Compiled:
     """
 
     __slots__ = (
-        "__weakref__", "_bounds", "_checked", "_fields", "_function", "_names", "_orders", "_quiet", "_sizes",
-        "arguments", "check", "choices", "fits", "nonzero", "parameters", "passed", "recipe", "required",
-        "result_shapes", "single", "source", "text",
+        "__weakref__", "_bounds", "_checked", "_fields", "_function", "_names", "_orders", "_quiet",
+        "_sizes", "arguments", "check", "choices", "fits", "nonzero", "parameters", "passed", "recipe",
+        "required", "result_shapes", "single", "source", "surroundings", "text",
     )  # fmt: skip
 
     def __init__(
@@ -243,8 +249,10 @@ class Compiled:
         self._sizes = bind_sizes(names, self.arguments)
         self._names = tuple(argument.name for argument in self.arguments)
         self._checked = [k for k, argument in enumerate(self.arguments) if check and argument.properties]
-        # dictionaries are replaced, never changed, so that threads need no lock
         self._quiet = _Quiet()
+        checks = {position: partial(_check_properties, self.arguments[position]) for position in self._checked}
+        self.surroundings = Surroundings(checks, self._quiet, _finished)
+        # dictionaries are replaced, never changed, so that threads need no lock
         self._bounds: dict[tuple[Any, ...], _Bound] = {}
         self._orders: dict[tuple[int, ...], _Code] = {}
         self._function = self._load(self.text, self.required)
@@ -282,27 +290,49 @@ class Compiled:
         ShapeError: shapes do not fit the declared ones or each other.
         DomainError: a value that is not real, or lacks a declared property, or at which the result is not defined.
         """
+        results, _ = self.evaluate(arrays)
+        return results[0] if self.single else results
+
+    def evaluate(self, arrays: Mapping[str, Any]) -> tuple[tuple[Any, ...], Seen | None]:
+        """The results, and what was seen in the arrays where calls with arrays like these may take the quick way."""
         values, given = self._given(arrays)
         dtype, data = _working(values) or _converted(self.arguments, values)
-        signature: tuple[Any, ...] = tuple([array.shape for array in data])
-        if given:
-            signature = (*signature, tuple(given.items()))
+        shapes = tuple([array.shape for array in data])
+        signature: tuple[Any, ...] = (*shapes, tuple(given.items())) if given else shapes
         bound = self._bounds.get(signature)
         if bound is None:
-            bound = self._bind(signature, [array.shape for array in data], given)
+            bound = self._bind(signature, shapes, given)
         for position in self._checked:
             _check_properties(self.arguments[position], data[position])
+        seen = None
         try:
-            results = self._quiet.run(bound.function, *data, **bound.passed)
+            results = self._quiet.run_anywhere(bound.function, *data, **bound.passed)
+            seen = self._seen(arrays, values, dtype, shapes, bound)
         except MatcalcError:
             raise
         except (ArithmeticError, ValueError, IndexError, TypeError) as error:
             results = self._recovered(error, data, dtype, bound)
-        shapes = bound.results
-        if len(shapes) == 1:
-            result = _finished(results, shapes[0], dtype)
-            return result if self.single else (result,)
-        return tuple(map(_finished, results, shapes, repeat(dtype)))
+        if len(bound.results) == 1:
+            results = (results,)
+        return tuple(map(_finished, results, bound.results, repeat(dtype))), seen
+
+    def _seen(
+        self,
+        arrays: Mapping[str, Any],
+        values: Sequence[Any],
+        dtype: np.dtype[Any],
+        shapes: tuple[tuple[int, ...], ...],
+        bound: _Bound,
+    ) -> Seen | None:
+        """What the next call has to have in common with this one, if nothing is to be converted."""
+        kinds = tuple([kind_of(value, dtype) for value in values])
+        if bound.passed or not all(kinds) or len(arrays) != len(kinds):
+            return None
+        names = self._names
+        if any(name not in arrays for name in names):
+            written = {spell_keyword(keyword): keyword for keyword in arrays}
+            names = tuple([name if name in arrays else written[spell(name)] for name in names])
+        return Seen(names, kinds, shapes, bound.results, dtype, bound.function)
 
     # --- arguments --------------------------------------------------------------------------------
 

@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 import matcalc as mc
-from matcalc.lower.source import BUILTINS, KERNELS, MODULES
+from matcalc.lower.entry import Pattern, entry_text
+from matcalc.lower.source import BUILTINS, KERNELS, MODULES, SHORTCUTS
 from matcalc.syntax.greek import VARIANT_TO_NAME
 from tests.random_programs import random_case
 
@@ -66,7 +67,7 @@ ATTRIBUTES = frozenset(
         "cumprod", "det", "diag", "diagonal", "digamma", "dot", "dtype", "e", "eigh", "eigvalsh", "einsum", "erf",
         "erfc", "exp", "expit", "expm", "expm1", "eye", "floor", "full", "gammaln", "hypot", "identity", "inf", "inv",
         "kron", "linalg", "log", "log10", "log1p", "log2", "log_ndtr", "max", "maximum", "mean", "min", "minimum",
-        "nan", "ndtr", "norm", "ones", "outer", "pi", "pinv", "polygamma", "power", "prod", "reciprocal", "reshape",
+        "nan", "ndtr", "norm", "ones", "outer", "pi", "pinv", "polygamma", "power", "prod", "ravel", "reciprocal", "reshape",
         "result_type", "rint", "round", "shape", "sign", "sin", "sinh", "slogdet", "solve", "sort", "sqrt", "square",
         "std", "sum", "svd", "svdvals", "take_along_axis", "tan", "tanh", "tensordot", "trace", "transpose", "tri",
         "tril", "triu", "var", "vdot", "where", "zeros",
@@ -87,7 +88,7 @@ def kernels() -> frozenset[str]:
     )
 
 
-KNOWN = frozenset({*MODULES, *BUILTINS, *kernels(), "dtype"})
+KNOWN = frozenset({*MODULES, *BUILTINS, *SHORTCUTS, *kernels(), "dtype"})
 
 
 def faults(source: str) -> list[str]:
@@ -148,6 +149,40 @@ def test_names_of_the_user_stay_out_of_what_is_run(name: str) -> None:
     function = mc.grad(f"{name}^T {name}", name, {name: "vector(n)"})
     assert faults(function.compiled.text) == []
     np.testing.assert_array_equal(function(**{name: np.array([1.0, 2.0])}), [2.0, 4.0])
+
+
+OWN = frozenset({
+    "make", "call", "dtype", "number", "quiet", "function", "finish", "retry", "names", "more", "other", "ndarray",
+    "float", "int", "type", "Exception",
+})  # fmt: skip
+"""The names in the text that tests a call, beside counted ones."""
+
+
+@pytest.mark.parametrize("leading", [0, 1])
+@pytest.mark.parametrize("checked", [(), (0, 3)])
+@pytest.mark.parametrize("form", [0, (0, 1), (0, (1, 2))])
+def test_the_text_that_tests_a_call_is_made_of_counted_names(
+    leading: int, checked: tuple[int, ...], form: int | tuple[int | tuple[int, ...], ...]
+) -> None:
+    kinds = ("array", "point", "number", "float", "int")
+    text = entry_text(Pattern(kinds, leading, checked, ("array", "number", "array"), form))
+    tree = ast.parse(text)
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    names |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+    assert {name for name in names if not re.fullmatch(r"[ascqr]\d", name)} <= OWN
+    assert {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)} == {"dtype", "shape", "run"}
+    assert all(node.value is None for node in ast.walk(tree) if isinstance(node, ast.Constant) if node.value != ())
+
+
+@pytest.mark.parametrize("name", ["lambda", "class", "a0", "a1", "r0", "more", "other", "call", "names", "λ"])
+def test_keywords_of_the_user_are_data_of_the_function_that_tests_a_call(name: str) -> None:
+    function = mc.grad(f"{name}^T A {name}", name, {name: "vector(n)", "A": "matrix(n, n)"})
+    given = {name: np.array([1.0, 2.0]), "A": np.eye(2)}
+    for _ in range(3):
+        np.testing.assert_array_equal(function(**given), [2.0, 4.0])
+    assert function.__call__.__kwdefaults__.keys() == set(given)
+    assert set(function.__call__.__globals__["__builtins__"]) == set()
+    assert name in function.__call__.__code__.co_varnames
 
 
 def test_generated_code_runs_without_builtins() -> None:

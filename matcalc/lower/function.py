@@ -35,6 +35,7 @@ Array = NDArray[Any]
 MODULES: Mapping[str, str] = MappingProxyType({"np": "numpy", "linalg": "scipy.linalg", "special": "scipy.special"})
 KERNELS = ("arrays", "runtime", "factorizations", "runtime_scipy")
 BUILTINS: Mapping[str, Any] = MappingProxyType({"float": float, "min": min})
+SHORTCUTS: Mapping[str, Any] = MappingProxyType({"add_reduce": np.add.reduce})
 
 FAST = (np.dtype(np.float64), np.dtype(np.float32))
 """Types in which arrays are taken as they are."""
@@ -182,7 +183,7 @@ def compiled(program: Program, shapes: Sequence[Shape], *, single: bool, check: 
 def _runnable(program: Program) -> tuple[Source, dict[str, str]]:
     """The text to run, and the parameter of every size that it takes by name."""
     names = program_names(program)
-    text = function_source(program, names)
+    text = function_source(program)
     unbound = [size.name for size in program.sizes if size.argument == -1]
     return text, {name: names.sizes[name] for name in unbound if _takes(text.text, names.sizes[name])}
 
@@ -555,6 +556,8 @@ def _namespace(required: Sequence[str]) -> dict[str, Any]:
     for name in required:
         if name in BUILTINS:
             found[name] = BUILTINS[name]
+        elif name in SHORTCUTS:
+            found[name] = SHORTCUTS[name]
         elif name in MODULES:
             found[name] = import_module(MODULES[name])
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,10 @@ def mask(condition: Any, *operands: Any) -> Array:
     return np.asarray(condition, dtype=floating(*operands))
 
 
+ZERO = np.zeros(())
+ZERO.flags.writeable = False
+
+
 # --- entrywise -----------------------------------------------------------------------------------
 
 
@@ -38,13 +43,19 @@ def sigmoid(x: Any) -> Any:
 
 def softplus(x: Any) -> Any:
     """``log(1 + exp(x))`` without overflow."""
+    if not (_in_place(x) and x.ndim):
+        return np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(x)))
+    return quiet_softplus(x)
+
+
+def quiet_softplus(x: Array) -> Array:
+    """The same for an array of a floating type with at least one axis."""
     tail = np.abs(x)
-    if not _in_place(tail):
-        return np.maximum(x, 0) + np.log1p(np.exp(-tail))
-    np.negative(tail, out=tail)
-    np.exp(tail, out=tail)
-    np.log1p(tail, out=tail)
-    tail += np.maximum(x, 0)
+    np.negative(tail, tail)
+    np.exp(tail, tail)
+    np.log1p(tail, tail)
+    # an array without axes needs no conversion, but would widen a narrow type
+    tail += np.maximum(x, ZERO if x.dtype is ZERO.dtype else 0.0)
     return tail
 
 
@@ -95,11 +106,20 @@ def _finite(top: Any) -> Any:
 
 def logsumexp(x: Any, core: int = 1) -> Any:
     """The logarithm of the sum of exponentials over the last ``core`` axes."""
+    with np.errstate(divide="ignore"):
+        return quiet_logsumexp(x, core)
+
+
+def quiet_logsumexp(x: Any, core: int = 1) -> Any:
+    """The same where warnings are off."""
+    if _in_place(x) and x.ndim == core:
+        top = x.max()
+        if math.isfinite(top):
+            return np.log(np.exp(x - top).sum()) + top
     axes = _trailing(core)
     x = np.asarray(x, dtype=floating(x))
     top = _finite(np.max(x, axis=axes, keepdims=True))
-    with np.errstate(divide="ignore"):
-        return np.log(np.sum(np.exp(x - top), axis=axes)) + np.squeeze(top, axis=axes)
+    return np.log(np.sum(np.exp(x - top), axis=axes)) + np.squeeze(top, axis=axes)
 
 
 def softmax(x: Any) -> Any:
@@ -138,9 +158,14 @@ def log_softmax_of(shared: tuple[Array, Array, Array, Array]) -> Array:
 
 def logsumexp_of(shared: tuple[Array, Array, Array, Array]) -> Any:
     """The logarithm of the sum of exponentials from `exponentials`."""
-    top, _, _, total = shared
     with np.errstate(divide="ignore"):
-        return (np.log(total) + top)[..., 0]
+        return quiet_logsumexp_of(shared)
+
+
+def quiet_logsumexp_of(shared: tuple[Array, Array, Array, Array]) -> Any:
+    """The same where warnings are off."""
+    top, _, _, total = shared
+    return (np.log(total) + top)[..., 0]
 
 
 def norm(x: Any, core: int = 1) -> Any:
@@ -157,6 +182,24 @@ def norm(x: Any, core: int = 1) -> Any:
     return np.squeeze(divisor, axis=axes) * np.sqrt(np.sum(np.square(x / divisor), axis=axes))
 
 
+def quiet_norm(x: Any, core: int = 1) -> Any:
+    """The same where warnings are off: the product of an array with itself tells whether more has to be done."""
+    if _in_place(x) and x.ndim == core:
+        square = x.dot(x) if core == 1 else np.vdot(x, x)
+        tiny, huge = _safe_squares(x.dtype)
+        if tiny < square < huge:
+            return np.sqrt(square)
+    return norm(x, core)
+
+
+@cache
+def _safe_squares(dtype: np.dtype[Any]) -> tuple[float, float]:
+    """The squares of the lengths of `_safe_range`."""
+    info = np.finfo(dtype)
+    return float(info.tiny / info.eps), float(info.max)
+
+
+@cache
 def _safe_range(dtype: np.dtype[Any]) -> tuple[float, float]:
     """The lengths whose square is neither lost nor infinite."""
     info = np.finfo(dtype)
@@ -168,6 +211,15 @@ def normalize(x: Any, core: int = 1) -> Any:
     x = np.asarray(x, dtype=floating(x))
     length = np.expand_dims(norm(x, core), _trailing(core))
     return x / np.where(length > 0, length, 1).astype(x.dtype, copy=False)
+
+
+def quiet_normalize(x: Any, core: int = 1) -> Any:
+    """The same where warnings are off."""
+    if _in_place(x) and x.ndim == core:
+        length = quiet_norm(x, core)
+        if length > 0:
+            return x / length
+    return normalize(x, core)
 
 
 def prodexcept(x: Any, core: int = 1) -> Any:

@@ -1,4 +1,4 @@
-"""Readable NumPy source for a program: one text to run, and the same text in the user's names to read."""
+"""NumPy source for a program: a text to read in the user's names, and the same statements spelled for speed to run."""
 
 from __future__ import annotations
 
@@ -47,6 +47,9 @@ KERNELS = ("arrays", "runtime", "factorizations", "runtime_scipy")
 
 BUILTINS = ("float", "min")
 
+SHORTCUTS = ("add_reduce",)
+"""Names that only the text that runs uses, for what NumPy reaches in several steps."""
+
 _IDENTIFIER = re.compile(r"(?<![\w.])[A-Za-z_]\w*")
 _PLAIN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
@@ -84,15 +87,9 @@ def user_names(program: Program) -> Names:
     return Names(arguments, sizes, prefix)
 
 
-def function_source(program: Program, names: Names | None = None, function: str = "f") -> Source:
-    """The text of a function that computes a program.
-
-    Parameters
-    ----------
-    names: how values are called; by default made by counting.
-    function: the name of the function.
-    """
-    return _Writer(program, names or program_names(program)).function(function)
+def function_source(program: Program) -> Source:
+    """The text to run: names made by counting, and each statement in the spelling that takes the least time."""
+    return _Writer(program, program_names(program), quick=True).function("f")
 
 
 def module_source(program: Program, function: str = "f") -> str:
@@ -108,7 +105,7 @@ def module_source(program: Program, function: str = "f") -> str:
     def f(A, x):
         return x @ (A @ x)
     """
-    source = function_source(program, user_names(program), function)
+    source = _Writer(program, user_names(program), quick=False).function(function)
     lines = [MODULES[name] for name in ("np", "linalg", "special") if name in source.required]
     lines = sorted(lines, key=lambda line: line.startswith("from"))
     by_module: dict[str, list[str]] = {}
@@ -138,9 +135,11 @@ def _kernel_modules() -> Mapping[str, str]:
 class _Writer:
     """Writes the text of one program."""
 
-    def __init__(self, program: Program, names: Names) -> None:
+    def __init__(self, program: Program, names: Names, *, quick: bool) -> None:
         self.program = program
         self.names = names
+        self.quick = quick
+        self.values = {statement.target: statement for statement in program.statements}
         self.texts: dict[int, Text] = {k: (name, ATOM) for k, name in enumerate(names.arguments)}
         self.required: dict[str, None] = {}
         self.needs_dtype = False
@@ -296,7 +295,21 @@ class _Writer:
         operands = [self.operand(operand) for operand in statement.operands]
         write = _WRITERS.get(statement.operation)
         assert write is not None, f"no text for {statement.operation}"
+        if self.quick and not statement.plain:
+            write = _QUICK.get(statement.operation, write)
         return write(self, statement, operands)
+
+    def order(self, operand: Operand) -> int:
+        """How many axes an operand has."""
+        if not isinstance(operand, int):
+            return 0
+        value = self.values.get(operand)
+        return len(self.program.arguments[operand].shape if value is None else value.shape)
+
+    def origin(self, operand: Operand, operation: str) -> Statement | None:
+        """The statement that computes an operand, if it is of an operation."""
+        value = self.values.get(operand) if isinstance(operand, int) else None
+        return value if value is not None and value.operation == operation else None
 
     def call(self, function: str, *arguments: str) -> Text:
         """A call of a function, which is noted as needed."""
@@ -311,6 +324,10 @@ class _Writer:
         """An operation's own NumPy form with its operands in place."""
         template = statement.parameters[1]
         assert isinstance(template, str)
+        return self.filled(template, statement, operands)
+
+    def filled(self, template: str, statement: Statement, operands: Sequence[Text]) -> Text:
+        """A form with the operands in place."""
         self.require(*(name for name in _IDENTIFIER.findall(_without_keywords(template)) if name in _known_names()))
         pieces: list[str] = []
         last = 0
@@ -624,3 +641,127 @@ _WRITERS: Mapping[str, Write] = {
     "embed_diagonal": _embed_diagonal,
     "add_diagonal": _function("add_diagonal"),
 }
+
+
+# --- the text that runs ----------------------------------------------------------------------------
+
+
+QUICK_FORMS: Mapping[str, str] = {
+    "sigmoid({0})": "np.reciprocal(np.exp(-{0}) + 1.0)",
+    "softplus({0})": "quiet_softplus({0})",
+    "np.maximum({0}, 0)": "np.maximum({0}, 0.0)",
+    "logsumexp_of({0})": "quiet_logsumexp_of({0})",
+}
+"""Other spellings of a form of an array, with warnings off: fewer steps, numbers that need no conversion."""
+
+QUICK_CALLS: Mapping[str, str] = {
+    "logsumexp(": "quiet_logsumexp(",
+    "norm(": "quiet_norm(",
+    "normalize(": "quiet_normalize(",
+}
+"""How other spellings of a form begin, whatever its parameters are."""
+
+METHODS = re.compile(r"np\.(max|min|prod|var|std)\(\{0\}, (axis=[^{}]*)\)")
+"""Functions that are quicker as methods of an array."""
+
+
+def _quick_form(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+    """A map or call in the spelling that takes the least time."""
+    template = statement.parameters[1]
+    assert isinstance(template, str)
+    if not statement.operands or not (writer.order(statement.operands[0]) or template == "logsumexp_of({0})"):
+        return writer.template(statement, operands)
+    start, bracket, rest = template.partition("(")
+    method = METHODS.fullmatch(template)
+    if template in QUICK_FORMS:
+        template = QUICK_FORMS[template]
+    elif start + bracket in QUICK_CALLS:
+        template = QUICK_CALLS[start + bracket] + rest
+    elif method is not None:
+        template = f"{{0}}.{method[1]}({method[2]})"
+    return writer.filled(template, statement, operands)
+
+
+def _quick_matmul(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+    """A product of matrices and vectors as a method; a vector stands in front of a matrix rather than transpose it."""
+    left, right = statement.operands
+    orders = writer.order(left), writer.order(right)
+    if not all(1 <= order <= 2 for order in orders):
+        return _WRITERS["matmul"](writer, statement, operands)
+    first, last = operands
+    turned = _transposed(writer, left)
+    if turned is not None and orders == (2, 1):
+        first, last = last, writer.operand(turned)
+    turned = _transposed(writer, right)
+    if turned is not None and orders == (1, 2):
+        first, last = writer.operand(turned), first
+    return f"{_inside(first, ATOM)}.dot({last[0]})", ATOM
+
+
+def _transposed(writer: _Writer, operand: Operand) -> Operand | None:
+    """What a matrix is the transpose of."""
+    value = writer.origin(operand, "transpose")
+    return value.operands[0] if value is not None and value.parameters == (1, 0) else None
+
+
+def _quick_inner(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+    if any(writer.order(operand) != 1 for operand in statement.operands):
+        return _WRITERS["inner"](writer, statement, operands)
+    return f"{_inside(operands[0], ATOM)}.dot({operands[1][0]})", ATOM
+
+
+def _quick_multiply(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+    """A product; with a sigmoid it is a quotient."""
+    for place, operand in enumerate(statement.operands):
+        value = writer.origin(operand, "map")
+        if value is not None and value.target in writer.program.inlined and value.parameters[1] == "sigmoid({0})":
+            if value.plain or not value.shape:
+                continue
+            inside = _inside(writer.operand(value.operands[0]), UNARY)
+            writer.require("np")
+            return f"{_inside(operands[1 - place], MULTIPLY)} / (np.exp(-{inside}) + 1.0)", MULTIPLY
+    return _WRITERS["multiply"](writer, statement, operands)
+
+
+def _quick_divide(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+    if statement.operands[0] == Literal(1.0) and statement.shape:
+        return writer.call("np.reciprocal", operands[1][0])
+    return _WRITERS["divide"](writer, statement, operands)
+
+
+def _quick_sum(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+    axes = statement.parameters
+    place = "None" if not axes else str(axes[0]) if len(axes) == 1 else f"({', '.join(map(str, axes))})"
+    return writer.call("add_reduce", operands[0][0], place)
+
+
+def _method(name: str) -> Write:
+    """A method of a matrix without parameters; of other arrays as it is read."""
+
+    def write(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+        if writer.order(statement.operands[0]) != 2:
+            return _WRITERS[statement.operation](writer, statement, operands)
+        return f"{_inside(operands[0], ATOM)}.{name}()", ATOM
+
+    return write
+
+
+def _quick_reshape(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+    if len(statement.shape) == 1:
+        return f"{_inside(operands[0], ATOM)}.ravel()", ATOM
+    return _reshape(writer, statement, operands)
+
+
+_QUICK: Mapping[str, Write] = {
+    "map": _quick_form,
+    "call": _quick_form,
+    "matmul": _quick_matmul,
+    "inner": _quick_inner,
+    "multiply": _quick_multiply,
+    "divide": _quick_divide,
+    "sum": _quick_sum,
+    "trace": _method("trace"),
+    "diagonal": _method("diagonal"),
+    "reshape": _quick_reshape,
+}
+"""Spellings for the text that runs where they are quicker than those that are read."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import Parameter, Signature
-from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from .calculus.derive import derivative, derivatives, pullback, pushforward
@@ -85,7 +84,8 @@ class Function:
     array([2., 4.])
     """
 
-    __slots__ = MappingProxyType({
+    # a call looks up what stands in the slot and runs it, without a method in between that would pack the arguments
+    __slots__ = {
         "__call__": """Evaluate; ``hvp``, ``vjp`` and ``jvp`` take their direction first, or as ``v``.
 
         Raises
@@ -97,7 +97,7 @@ class Function:
         """,
         "__dict__": "Facts about the function that are found when they are asked for.",
         "__weakref__": "References that do not keep the function alive.",
-    })  # fmt: skip
+    }  # fmt: skip
 
     __call__: Callable[..., Any]
 

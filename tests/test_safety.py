@@ -67,10 +67,10 @@ ATTRIBUTES = frozenset(
         "cumprod", "det", "diag", "diagonal", "digamma", "dot", "dtype", "e", "eigh", "eigvalsh", "einsum", "erf",
         "erfc", "exp", "expit", "expm", "expm1", "eye", "floor", "full", "gammaln", "hypot", "identity", "inf", "inv",
         "kron", "linalg", "log", "log10", "log1p", "log2", "log_ndtr", "max", "maximum", "mean", "min", "minimum",
-        "nan", "ndtr", "norm", "ones", "outer", "pi", "pinv", "polygamma", "power", "prod", "ravel", "reciprocal", "reshape",
-        "result_type", "rint", "round", "shape", "sign", "sin", "sinh", "slogdet", "solve", "sort", "sqrt", "square",
-        "std", "sum", "svd", "svdvals", "take_along_axis", "tan", "tanh", "tensordot", "trace", "transpose", "tri",
-        "tril", "triu", "var", "vdot", "where", "zeros",
+        "nan", "ndtr", "norm", "ones", "outer", "pi", "pinv", "polygamma", "power", "prod", "ravel", "reciprocal",
+        "reshape", "result_type", "rint", "round", "shape", "sign", "sin", "sinh", "slogdet", "solve", "sort", "sqrt",
+        "square", "std", "sum", "svd", "svdvals", "take_along_axis", "tan", "tanh", "tensordot", "trace", "transpose",
+        "tri", "tril", "triu", "var", "vdot", "where", "zeros",
     }
 )  # fmt: skip
 """Attributes of arrays, NumPy and SciPy that compute; none of them reads, writes, imports or looks into objects."""

@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -171,7 +171,7 @@ def test_the_text_that_tests_a_call_is_made_of_counted_names(
     names |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
     assert {name for name in names if not re.fullmatch(r"[ascqr]\d", name)} <= OWN
     assert {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)} == {"dtype", "shape", "run"}
-    assert all(node.value is None for node in ast.walk(tree) if isinstance(node, ast.Constant) if node.value != ())
+    assert {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)} == {None}
 
 
 @pytest.mark.parametrize("name", ["lambda", "class", "a0", "a1", "r0", "more", "other", "call", "names", "λ"])
@@ -180,9 +180,10 @@ def test_keywords_of_the_user_are_data_of_the_function_that_tests_a_call(name: s
     given = {name: np.array([1.0, 2.0]), "A": np.eye(2)}
     for _ in range(3):
         np.testing.assert_array_equal(function(**given), [2.0, 4.0])
-    assert function.__call__.__kwdefaults__.keys() == set(given)
-    assert set(function.__call__.__globals__["__builtins__"]) == set()
-    assert name in function.__call__.__code__.co_varnames
+    call: Any = function.__call__
+    assert set(call.__kwdefaults__) == set(given)
+    assert set(call.__globals__["__builtins__"]) == set()
+    assert name in call.__code__.co_varnames
 
 
 def test_generated_code_runs_without_builtins() -> None:

@@ -650,6 +650,7 @@ QUICK_FORMS: Mapping[str, str] = {
     "sigmoid({0})": "np.reciprocal(np.exp(-{0}) + 1.0)",
     "softplus({0})": "quiet_softplus({0})",
     "np.maximum({0}, 0)": "np.maximum({0}, 0.0)",
+    "{0} > 0": "{0} > 0.0",
     "logsumexp_of({0})": "quiet_logsumexp_of({0})",
 }
 """Other spellings of a form of an array, with warnings off: fewer steps, numbers that need no conversion."""

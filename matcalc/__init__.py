@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .functions import Function
     from .jupyter import load_ipython_extension
     from .limits import Limits, limited
+    from .operators import DerivativeOperator
     from .rulebook import rules
     from .saving import load, save
     from .verify import CheckReport
@@ -40,6 +41,7 @@ __all__ = [
     "CheckReport",
     "ClaimReport",
     "Derivative",
+    "DerivativeOperator",
     "DomainError",
     "Explanation",
     "Expr",
@@ -78,6 +80,7 @@ _HOME = {
     "ClaimReport": ".claims",
     "check": ".claims",
     "Derivative": ".derivation",
+    "DerivativeOperator": ".operators",
     "Explanation": ".explanation.explain",
     "Expr": ".expression",
     "Function": ".functions",

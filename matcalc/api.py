@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from .derivation import Derivative, canonical, choose_variable, find_variable
 from .errors import UnknownName, UsageError, require_one_of, shown
 from .expression import Expr, as_expr, parse, symbols
-from .layout import LAYOUTS
+from .layout import FORMS, LAYOUTS
 from .limits import Limits, bounded, chosen
 from .remarks import flat_parts
 
@@ -200,13 +200,15 @@ def _function(
     given: Vars,
     structure: str | None,
     limits: Limits,
+    form: str = "array",
 ) -> Function:
     """The compiled function of a request, made within the limits."""
     with bounded(limits):
-        return _made(kind, as_expr(text, given, limits=limits), wrt, structure)
+        return _made(kind, as_expr(text, given, limits=limits), wrt, structure, form)
 
 
-def _made(kind: Kind, expr: Expr, wrt: str | tuple[str, ...] | None, structure: str | None) -> Function:
+def _made(kind: Kind, expr: Expr, wrt: str | tuple[str, ...] | None, structure: str | None, form: str) -> Function:
+    require_one_of(form, FORMS, "form")
     if expr.request is not None:
         second = kind in ("hessian", "hvp")
         found, _ = _requested(expr, wrt, 2 if second and expr.request.order == 2 else 1)
@@ -225,11 +227,12 @@ def _made(kind: Kind, expr: Expr, wrt: str | tuple[str, ...] | None, structure: 
             raise UsageError("each variable is named once", hint=f"wrt={tuple(dict.fromkeys(names)) or ('x',)}")
     for name in names:
         _require(expr, name)
-    from .functions import Function, Request  # needs NumPy, which a formula does not
+    from .compressed import function_of  # needs NumPy, which a formula does not
+    from .functions import Request
 
     order = 2 if kind in ("hessian", "hvp") else 1
     noted = (*notes, *flat_parts(expr, names, order))
-    return Function(Request(kind, expr, names, single, notes=noted, structure=structure))
+    return function_of(Request(kind, expr, names, single, notes=noted, structure=structure, form=form))
 
 
 def _names(wrt: Iterable[str]) -> tuple[str, ...]:
@@ -309,6 +312,7 @@ def jacobian(
     vars: Vars = None,  # noqa: A002
     structure: str | None = None,
     *,
+    form: str = "array",
     timeout: float | None = None,
     limits: Limits | None = None,
 ) -> Function:
@@ -324,8 +328,9 @@ def jacobian(
     wrt: a name, or a tuple of names for a tuple of derivatives.
     vars: declared types by name, or declarations as text; the rest is inferred.
     structure, timeout, limits: as for `derive`.
+    form: ``array``, or ``operator`` for a function that returns a `DerivativeOperator`, which never forms the array.
     """
-    return _function("jacobian", text, wrt, vars, structure, _allowed(text, limits, timeout))
+    return _function("jacobian", text, wrt, vars, structure, _allowed(text, limits, timeout), form)
 
 
 def hessian(
@@ -334,6 +339,7 @@ def hessian(
     vars: Vars = None,  # noqa: A002
     structure: str | None = None,
     *,
+    form: str = "array",
     timeout: float | None = None,
     limits: Limits | None = None,
 ) -> Function:
@@ -342,10 +348,14 @@ def hessian(
     >>> import matcalc as mc
     >>> mc.hessian("x^T A x", "x").formula
     'A + A^T'
+    >>> H = mc.hessian("||X - U V^T||_F^2", "U", form="operator")
+    >>> H.structure
+    'block diagonal: m equal blocks of p × p'
 
-    Parameters and errors are those of `grad`.
+    With ``form="operator"`` the function returns a `DerivativeOperator`: products, solutions and the diagonal without
+    the array. Parameters and errors are those of `grad`.
     """
-    return _function("hessian", text, wrt, vars, structure, _allowed(text, limits, timeout))
+    return _function("hessian", text, wrt, vars, structure, _allowed(text, limits, timeout), form)
 
 
 def hvp(

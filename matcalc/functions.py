@@ -54,6 +54,7 @@ class Request:
     layout: for ``derivative``.
     notes: what was chosen for the caller.
     structure: for derivatives other than products with vectors, the space in which they are taken.
+    form: ``array``, or ``operator`` for a Jacobian or a Hessian that stays compressed.
     """
 
     kind: Kind
@@ -63,6 +64,7 @@ class Request:
     layout: str = "gradient"
     notes: tuple[str, ...] = ()
     structure: str | None = None
+    form: str = "array"
 
 
 class _Plan(NamedTuple):
@@ -113,7 +115,7 @@ class Function:
         self.__call__ = self._general
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Function, (self.request,)
+        return type(self), (self.request,)
 
     def __repr__(self) -> str:
         arguments = ", ".join(self.args)

@@ -20,6 +20,9 @@ from .expr.nodes import Node, Structure
 
 LAYOUTS = ("gradient", "numerator", "denominator", "vec", "vec-row")
 
+FORMS = ("array", "operator")
+"""What a compiled Jacobian or Hessian is returned as."""
+
 #: The layouts that stack axes, with the order of stacking.
 STACKED: Mapping[str, str] = {"vec": "column-major", "vec-row": "row-major"}
 

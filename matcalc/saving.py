@@ -18,7 +18,7 @@ from . import __version__
 from .derivation import Derivative, canonical
 from .errors import MatcalcError, UsageError
 from .expression import Expr
-from .layout import LAYOUTS
+from .layout import FORMS, LAYOUTS
 from .limits import Limits, bounded, chosen, exceeded
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ FIELDS: Mapping[str, type | tuple[type, ...]] = {
     "single": bool,
     "layout": str,
     "structure": (str, type(None)),
+    "form": str,
     "notes": list,
 }
 """What a file says beside its checksum, and of which type."""
@@ -154,6 +155,7 @@ def described(function: Saved) -> dict[str, Any]:
             layout=asked.layout,
             notes=asked.notes,
             structure=asked.structure,
+            form=asked.form,
         )
     raise UsageError(
         f"a {type(function).__name__} cannot be saved",
@@ -170,6 +172,7 @@ def _content(
     layout: str = "gradient",
     notes: tuple[str, ...] = (),
     structure: str | None = None,
+    form: str = "array",
 ) -> dict[str, Any]:
     _, (text, given, expected, syntax, _) = expr.__reduce__()
     return {
@@ -184,6 +187,7 @@ def _content(
         "single": single,
         "layout": layout,
         "structure": structure,
+        "form": form,
         "notes": list(notes),
     }
 
@@ -229,6 +233,7 @@ def _checked(data: Any, name: str) -> dict[str, Any]:
         raise UsageError(
             f"{name} was changed after it was saved", hint="save it again, or derive again from the text in the file"
         )
+    content.setdefault("form", "array")  # files of before there were operators
     wrong = [key for key, kind in FIELDS.items() if not isinstance(content.get(key), kind)]
     wrong += [key for key in content if key not in FIELDS]
     for key in ("wrt", "notes", "shape", "vars"):
@@ -267,12 +272,15 @@ def _made(content: Mapping[str, Any], allowed: Limits) -> Saved:
         raise UsageError(f"a derivative is taken by one or two variables, not {len(wrt)}")
     if content["kind"] == DERIVATIVE:
         return Derivative(expr, wrt, content["layout"], notes, content["structure"])
-    from .functions import Function, Kind, Request  # needs NumPy, which a formula does not
+    from .compressed import function_of  # needs NumPy, which a formula does not
+    from .functions import Kind, Request
 
     if content["kind"] not in get_args(Kind):
         raise UsageError(f"there is no function kind {content['kind']!r:.40}", hint="save it again")
     if (content["kind"] == "value") != (not wrt):
         raise UsageError(f"a {content['kind']} is not taken by {len(wrt)} variables")
-    return Function(
-        Request(content["kind"], expr, wrt, content["single"], content["layout"], notes, content["structure"])
-    )
+    several = content["kind"] in ("jacobian", "hessian")
+    if content["form"] not in FORMS or (content["form"] != "array" and not several):
+        raise UsageError(f"a {content['kind']} has no form {content['form']!r:.40}", hint="save it again")
+    space, form = content["structure"], content["form"]
+    return function_of(Request(content["kind"], expr, wrt, content["single"], content["layout"], notes, space, form))

@@ -96,8 +96,27 @@ def test_a_file_holds_text_and_declarations_and_no_code(path: Path) -> None:
         "single": True,
         "layout": "gradient",
         "structure": None,
+        "form": "array",
         "notes": [],
     }
+
+
+def test_a_file_of_before_there_were_forms_is_read(path: Path) -> None:
+    mc.save(mc.hessian("x^T x", "x", {"x": "vector(n)"}), path)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    del content["form"], content["sha256"]
+    path.write_text(json.dumps({**content, "sha256": checksum(content)}), encoding="utf-8")
+    np.testing.assert_array_equal(mc.load(path)(x=np.ones(3)), 2 * np.eye(3))
+
+
+@pytest.mark.parametrize("form", ["sparse", "operator"])
+def test_a_form_that_the_kind_has_not_is_refused(path: Path, form: str) -> None:
+    mc.save(mc.grad("x^T x", "x", {"x": "vector(n)"}), path)
+    content = {**json.loads(path.read_text(encoding="utf-8")), "form": form}
+    del content["sha256"]
+    path.write_text(json.dumps({**content, "sha256": checksum(content)}), encoding="utf-8")
+    with pytest.raises(mc.UsageError, match="no form"):
+        mc.load(path)
 
 
 # --- files that are refused ----------------------------------------------------------------------

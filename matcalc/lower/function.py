@@ -82,6 +82,18 @@ class _Bound(NamedTuple):
     passed: Mapping[str, int]
 
 
+class Measured(NamedTuple):
+    """The named sizes, the length of every axis by its dimension, and the working type of some arrays."""
+
+    sizes: Mapping[str, int]
+    lengths: Mapping[Dim, int]
+    dtype: np.dtype[Any]
+
+    def shape(self, dims: Shape) -> tuple[int, ...]:
+        """A shape in numbers."""
+        return tuple([self.lengths[dim] if dim in self.lengths else dim.evaluate(self.sizes) for dim in dims])
+
+
 class _Quiet(threading.local):
     """Runs functions without NumPy's warnings; entering a context takes a tenth of the time of `numpy.errstate`.
 
@@ -490,6 +502,20 @@ class Compiled:
         reason = f" ({', '.join(sources)})" if sources else ""
         wanted = f"{dim} = {expected}" if dim.names else str(expected)
         return ShapeError(f"{found} but {wanted} is expected{reason}", hint=hint)
+
+    def measured(self, arrays: Mapping[str, Any]) -> Measured:
+        """What the shapes and types of arrays mean, checked as in a call, without a computation."""
+        values, given = self._given(arrays)
+        dtype, data = _working(values) or _converted(self.arguments, values)
+        shapes = [array.shape for array in data]
+        signature = (*shapes, tuple(given.items())) if given else tuple(shapes)
+        bound = self._bounds.get(signature) or self._bind(signature, shapes, given)
+        lengths = {
+            dim: length
+            for argument, shape in zip(self.arguments, shapes, strict=True)
+            for dim, length in zip(argument.shape, shape, strict=True)
+        }
+        return Measured(bound.sizes, lengths, dtype)
 
     # --- failures ---------------------------------------------------------------------------------
 

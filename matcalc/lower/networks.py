@@ -1,0 +1,212 @@
+"""Sums of small networks of arrays: applied to arrays, as one array, their diagonal; contracted pair by pair."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+from numpy.typing import NDArray
+
+from .compress import Pattern
+
+Array = NDArray[Any]
+Operand = tuple[Array, tuple[int, ...]]
+"""An array and the label of each of its axes."""
+
+COLUMN = -1
+"""The label of the columns that a network is applied to."""
+
+
+class Network(NamedTuple):
+    """A number times arrays with labels, as a matrix from the axes ``columns`` to the axes ``rows``.
+
+    A label in both is a tie, one in neither is summed. ``lengths`` has the number of entries along every label.
+    """
+
+    number: float
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+    parts: tuple[Operand, ...]
+    lengths: Mapping[int, int]
+
+    @property
+    def pattern(self) -> Pattern:
+        """The labels alone."""
+        return Pattern(self.rows, self.columns, tuple([labels for _, labels in self.parts]))
+
+    @property
+    def transposed(self) -> Network:
+        """Rows and columns exchanged."""
+        return self._replace(rows=self.columns, columns=self.rows)
+
+    def relabelled(self, names: Mapping[int, int]) -> Network:
+        """The network with other labels; those without a name keep theirs."""
+
+        def new(labels: Sequence[int]) -> tuple[int, ...]:
+            return tuple([names.get(label, label) for label in labels])
+
+        parts = tuple([(array, new(labels)) for array, labels in self.parts])
+        lengths = {names.get(label, label): length for label, length in self.lengths.items()}
+        return Network(self.number, new(self.rows), new(self.columns), parts, lengths)
+
+
+def along(labels: Iterable[int], lengths: Mapping[int, int]) -> int:
+    """The number of entries along some labels."""
+    return prod([lengths[label] for label in labels])
+
+
+def once(labels: Iterable[int]) -> tuple[int, ...]:
+    """The labels, each once, in order."""
+    return tuple(dict.fromkeys(labels))
+
+
+def view_along(array: Array, labels: Sequence[int], kept: Sequence[int]) -> Array:
+    """The entries with equal indices where labels are equal, as a view whose axes are ``kept``, which are all labels.
+
+    Parameters
+    ----------
+    array: one axis for each label; where it may be written to, so may the view.
+    """
+    if tuple(labels) == tuple(kept):
+        return array
+    strides, shape = dict.fromkeys(kept, 0), dict.fromkeys(kept, 0)
+    for label, stride, length in zip(labels, array.strides, array.shape, strict=True):
+        strides[label] += stride
+        shape[label] = length
+    return as_strided(array, tuple(shape.values()), tuple(strides.values()))
+
+
+# --- contraction ---------------------------------------------------------------------------------
+
+
+def contract(operands: Sequence[Operand], out: Sequence[int], lengths: Mapping[int, int], dtype: Any) -> Array:
+    """The product of arrays, summed over the labels that are not in ``out``, repeated along those that no array has.
+
+    Parameters
+    ----------
+    operands: every label that is not in ``out`` is on one of them.
+    out: distinct labels.
+    dtype: the type of the result where there are no operands.
+    """
+    pending = [(view_along(array, labels, once(labels)), once(labels)) for array, labels in operands]
+    while len(pending) > 1:
+        pending = [_summed(operand, _needed(pending, place, out)) for place, operand in enumerate(pending)]
+        first, second = _cheapest(pending, out, lengths)
+        rest = [operand for place, operand in enumerate(pending) if place not in (first, second)]
+        needed = {*out, *(label for _, labels in rest for label in labels)}
+        pending = [*rest, _pair(pending[first], pending[second], needed, lengths)]
+    if not pending:
+        return np.ones([lengths[label] for label in out], dtype)
+    array, labels = _summed(pending[0], set(out))
+    aligned = _aligned(array, labels, out)
+    shape = tuple([lengths[label] for label in out])
+    return aligned if aligned.shape == shape else np.broadcast_to(aligned, shape)
+
+
+def _needed(pending: Sequence[Operand], place: int, out: Sequence[int]) -> set[int]:
+    return {*out, *(label for other, (_, labels) in enumerate(pending) if other != place for label in labels)}
+
+
+def _summed(operand: Operand, needed: set[int]) -> Operand:
+    """An operand without the labels that nothing else needs."""
+    array, labels = operand
+    axes = tuple([axis for axis, label in enumerate(labels) if label not in needed])
+    if not axes:
+        return operand
+    return np.sum(array, axis=axes), tuple([label for label in labels if label in needed])
+
+
+def _cheapest(pending: Sequence[Operand], out: Sequence[int], lengths: Mapping[int, int]) -> tuple[int, int]:
+    """The pair with the fewest multiplications, and of these the one with the smallest result."""
+    best: tuple[bool, int, int, int, int] | None = None
+    for second in range(1, len(pending)):
+        for first in range(second):
+            labels = {*pending[first][1], *pending[second][1]}
+            apart = not set(pending[first][1]) & set(pending[second][1]) and len(pending) > 2
+            others = {label for place, (_, own) in enumerate(pending) if place not in (first, second) for label in own}
+            kept = labels & {*out, *others}
+            cost = (apart and bool(labels), along(labels, lengths), along(kept, lengths), first, second)
+            best = min(best, cost) if best is not None else cost
+    assert best is not None
+    return best[3], best[4]
+
+
+def _pair(left: Operand, right: Operand, needed: set[int], lengths: Mapping[int, int]) -> Operand:
+    """The product of two arrays, summed over what is not needed: an entrywise or a matrix product."""
+    (a, own), (b, other) = left, right
+    summed = [label for label in own if label in other and label not in needed]
+    if not summed:
+        labels = once((*own, *other))
+        return _aligned(a, own, labels) * _aligned(b, other, labels), labels
+    batch = [label for label in own if label in other and label in needed]
+    rows = [label for label in own if label not in other]
+    columns = [label for label in other if label not in own]
+    first = _stacked(a, own, (batch, rows, summed), lengths)
+    second = _stacked(b, other, (batch, summed, columns), lengths)
+    labels = (*batch, *rows, *columns)
+    return np.matmul(first, second).reshape([lengths[label] for label in labels]), labels
+
+
+def _stacked(array: Array, labels: Sequence[int], groups: Sequence[Sequence[int]], lengths: Mapping[int, int]) -> Array:
+    """The array with the axes of each group stacked into one; no axis for a first group that is empty."""
+    order = [label for group in groups for label in group]
+    shape = [along(group, lengths) for place, group in enumerate(groups) if group or place]
+    return array.transpose([labels.index(label) for label in order]).reshape(shape)
+
+
+def _aligned(array: Array, labels: Sequence[int], order: Sequence[int]) -> Array:
+    """A view with the axes in an order, of length 1 where the array has none."""
+    present = [label for label in order if label in labels]
+    moved = array.transpose([labels.index(label) for label in present])
+    return moved[tuple([slice(None) if label in labels else None for label in order])]
+
+
+# --- sums of networks ----------------------------------------------------------------------------
+
+
+def applied(networks: Sequence[Network], array: Array, shape: tuple[int, ...], dtype: Any) -> Array:
+    """The sum of the networks as matrices, times columns: from variable shape + (K,) to ``shape`` + (K,)."""
+    result = np.zeros((*shape, array.shape[-1]), dtype)
+    for network in networks:
+        lengths = {**network.lengths, COLUMN: array.shape[-1]}
+        operands = [*network.parts, (array, (*network.columns, COLUMN))]
+        kept = (*once(network.rows), COLUMN)
+        value = contract(operands, kept, lengths, dtype)
+        place = view_along(result, (*network.rows, COLUMN), kept)
+        np.add(place, network.number * value, out=place)
+    return result
+
+
+def formed(networks: Sequence[Network], lead: Sequence[int], dtype: Any) -> Array:
+    """The sum of the networks as one array: the axes ``lead``, then the rows, then the columns of the networks.
+
+    Parameters
+    ----------
+    lead: labels that rows and columns of all networks share, which then are on neither of them.
+    """
+    first = networks[0]
+    result = np.zeros([first.lengths[label] for label in (*lead, *first.rows, *first.columns)], dtype)
+    for network in networks:
+        labels = (*lead, *network.rows, *network.columns)
+        kept = once(labels)
+        place = view_along(result, labels, kept)
+        np.add(place, network.number * contract(network.parts, kept, network.lengths, dtype), out=place)
+    return result
+
+
+def diagonal(networks: Sequence[Network], shape: tuple[int, ...], dtype: Any) -> Array:
+    """The entries with equal row and column, of the shape of the rows, which is that of the columns."""
+    result = np.zeros(shape, dtype)
+    for network in networks:
+        names = {label: label for label in (*network.rows, *network.columns)}
+        for row, column in zip(network.rows, network.columns, strict=True):
+            kept, dropped = sorted((names[row], names[column]))
+            names = {label: kept if name == dropped else name for label, name in names.items()}
+        equal = network.relabelled(names)
+        kept_labels = once(equal.rows)
+        place = view_along(result, equal.rows, kept_labels)
+        np.add(place, network.number * contract(equal.parts, kept_labels, equal.lengths, dtype), out=place)
+    return result

@@ -24,16 +24,16 @@ def embed_diagonal(values: Any, size: int) -> Array:
     return result
 
 
-def add_diagonal(matrix: Any, values: Any) -> Array:
-    """A copy of a matrix with values added on its diagonal.
+def add_diagonal(matrix: Any, values: Any, overwrite: bool = False) -> Array:
+    """A copy of a matrix, or the matrix itself where it may be overwritten, with values added on its diagonal.
 
     >>> add_diagonal(np.zeros((2, 2)), 3.0)
     array([[3., 0.],
            [0., 3.]])
     """
-    result = np.array(matrix, order="K")
-    places = np.arange(result.shape[-1])
-    result[..., places, places] += values
+    result: Array = matrix if overwrite else np.array(matrix, order="K")
+    diagonal = np.einsum("...ii->...i", result)
+    diagonal += values
     return result
 
 
@@ -132,6 +132,29 @@ def solve(matrix: Any, right: Any) -> Array:
         if np.isnan(np.sum(matrix)):
             return np.full(np.shape(right), np.nan, dtype=np.result_type(matrix, right))
         raise
+
+
+def solve_diagonal(matrix: Any, right: Any) -> Array:
+    """The solution of a linear system with a diagonal matrix.
+
+    >>> solve_diagonal(np.array([[2.0, 0.0], [0.0, 4.0]]), np.array([2.0, 2.0]))
+    array([1. , 0.5])
+    """
+    right = np.asarray(right)
+    result: Array = right / _pivots(matrix)[(..., *(None,) * (right.ndim - 1))]
+    return result
+
+
+def inverse_diagonal(matrix: Any) -> Array:
+    """The inverse of a diagonal matrix."""
+    return embed_diagonal(1 / _pivots(matrix), len(matrix))
+
+
+def _pivots(matrix: Any) -> Array:
+    diagonal = np.diagonal(matrix)
+    if not diagonal.all():
+        raise np.linalg.LinAlgError("Singular matrix")
+    return diagonal
 
 
 def polynomial_root(value: int, coefficients: tuple[int, ...], divisor: int = 1) -> int:

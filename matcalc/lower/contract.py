@@ -26,7 +26,8 @@ class Term(NamedTuple):
 
     ``kind`` is ``array`` for a value, ``divisor`` for one that divides, ``inverse`` for the inverse of a matrix
     (the value is the matrix, labels are those of the inverse; ``template`` is the explicit form and ``facts``
-    what is known of the matrix: ``symmetric`` or ``spd``), ``lower`` for the lower triangle of ones.
+    what is known of the matrix: ``spd``, ``diagonal``, ``symmetric``, ``lower`` or ``upper``), ``lower`` for the lower
+    triangle of ones.
     """
 
     value: Operand
@@ -51,16 +52,12 @@ def explicit(builder: Builder, term: Term) -> Tensor:
         return reciprocal(builder, term.tensor)
     if term.kind == "inverse":
         shape = builder.shape(term.value)
-        inverse = builder.emit("call", (term.value,), shape, ("inv", term.template, _definite(term.facts)))
+        inverse = builder.emit("call", (term.value,), shape, ("inv", term.template, term.facts))
         return Tensor(inverse, term.labels)
     if term.kind == "lower":
         assert term.size is not None
         return Tensor(builder.emit("triangle", (), (term.size, term.size), (term.size,)), term.labels)
     return term.tensor
-
-
-def _definite(facts: str) -> str:
-    return facts if facts == "spd" else ""
 
 
 def contract_pair(
@@ -135,14 +132,16 @@ def _solve(builder: Builder, inverse: Term, other: Term, keep: frozenset[int]) -
     return None
 
 
+TRANSPOSED = {"": "", "lower": "upper", "upper": "lower"}
+"""What is known of the transpose of a matrix that may differ from it."""
+
+
 def _solution(builder: Builder, inverse: Term, right: Operand, transposed: bool) -> Operand:
     shape = builder.shape(right)
-    if inverse.facts == "spd":
-        return builder.emit("solve_spd", (inverse.value, right), shape)
-    matrix = inverse.value
-    if transposed and inverse.facts != "symmetric":
-        matrix = permute(builder, matrix, (1, 0))
-    return builder.emit("solve", (matrix, right), shape)
+    matrix, facts = inverse.value, inverse.facts
+    if transposed and facts in TRANSPOSED:
+        matrix, facts = permute(builder, matrix, (1, 0)), TRANSPOSED[facts]
+    return builder.emit(f"solve_{facts}" if facts else "solve", (matrix, right), shape)
 
 
 def _product(shape: Shape) -> Dim:

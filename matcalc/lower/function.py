@@ -33,7 +33,7 @@ from .source import Source, function_source, module_source, program_names, user_
 Array = NDArray[Any]
 
 MODULES: Mapping[str, str] = MappingProxyType({"np": "numpy", "linalg": "scipy.linalg", "special": "scipy.special"})
-KERNELS = ("arrays", "runtime", "factorizations", "runtime_scipy")
+KERNELS = ("arrays", "runtime", "triangles", "factorizations", "runtime_scipy")
 BUILTINS: Mapping[str, Any] = MappingProxyType({"float": float, "min": min})
 SHORTCUTS: Mapping[str, Any] = MappingProxyType({"add_reduce": np.add.reduce})
 

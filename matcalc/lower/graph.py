@@ -8,6 +8,7 @@ from fractions import Fraction
 
 from ..expr.build import exact, is_symmetric, product
 from ..expr.dims import Dim, Shape
+from ..expr.facts import known
 from ..expr.nodes import ONE as UNIT_NODE
 from ..expr.nodes import Call, Exact, Map, Node, Product, Structure, Sum, Term, Variable, postorder
 from .calls import template_of
@@ -65,6 +66,7 @@ def lower(outputs: Sequence[Node], arguments: Sequence[Argument], sizes: Mapping
         nonzero=tuple(builder.nonzero),
         fits=tuple(lowering.fits),
         choices=tuple(lowering.choices),
+        symmetric=frozenset(value for value in builder.symmetric if isinstance(value, int)),
     )
 
 
@@ -275,7 +277,7 @@ class _Lowering:
             return self._map(node)
         assert isinstance(node, Call)
         operands = [self.whole(self.values[arg.digest], arg.shape) for arg in node.args]
-        facts = "spd" if len(node.args) == 1 and _is_spd(node.args[0]) else ""
+        facts = _matrix_facts(node.args[0]) if len(node.args) == 1 else ""
         if node.op in MEANS:
             self.builder.nonzero.update(dict.fromkeys(node.args[0].shape[node.order :]))
         value = self.builder.emit("call", operands, node.shape, (node.op, template_of(node), facts))
@@ -432,9 +434,8 @@ class _Lowering:
         if node.digest in self.implicit:
             assert isinstance(node, Call)
             (matrix,) = node.args
-            facts = "spd" if _is_spd(matrix) else "symmetric" if is_symmetric(matrix) else ""
             value = self.whole(self.values[matrix.digest], matrix.shape)
-            return Piece(Tensor(value, labels), exponent, template=template_of(node), facts=facts)
+            return Piece(Tensor(value, labels), exponent, template=template_of(node), facts=_matrix_facts(matrix))
         known = self.values[node.digest]
         return Piece(Tensor(known.value, tuple(labels[axis] for axis in known.labels)), exponent)
 
@@ -588,6 +589,19 @@ def _is_spd(node: Node) -> bool:
     if isinstance(node, Variable | Call):
         return "spd" in node.properties
     return False
+
+
+def _matrix_facts(node: Node) -> str:
+    """What is known of a matrix that tells how to invert it: it is spd, diagonal, symmetric, lower or upper."""
+    if node.order != 2 or node.shape[0] != node.shape[1]:
+        return ""
+    if _is_spd(node):
+        return "spd"
+    if known(node, "diagonal"):
+        return "diagonal"
+    if is_symmetric(node):
+        return "symmetric"
+    return next((fact for fact in ("lower", "upper") if known(node, fact)), "")
 
 
 def _smallest_operand(terms: Sequence[Labelled], path: Path, outputs: frozenset[int], sizes: Mapping[int, int]) -> int:

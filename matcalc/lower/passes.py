@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from .overwriting import overwrite_dead
 from .program import Literal, Operand, Program, Statement, use_counts
+from .sharing import name_inverses, share_factorizations
+from .symmetric import keep_triangles
+from .views import FREE, may_be_view, remove_dead_code
 
 Pass = Callable[[Program], Program]
 
-VIEWS = frozenset({"transpose", "expand", "diagonal", "slice", "element", "reshape", "broadcast"})
-"""Operations whose value may share memory with their operand."""
-
-FREE = frozenset({"transpose", "expand"})
-"""Operations that cost so little that they are written again at each use."""
-
 MAX_DEPTH = 6
 MAX_PARTS = 12
-
-
-def remove_dead_code(program: Program) -> Program:
-    """Leave out statements whose value nobody uses."""
-    used = {result for result in program.results if isinstance(result, int)}
-    kept: list[Statement] = []
-    for statement in reversed(program.statements):
-        if statement.target in used:
-            kept.append(statement)
-            used.update(operand for operand in statement.operands if isinstance(operand, int))
-    return program._replace(statements=tuple(reversed(kept)))
 
 
 def turn_products(program: Program) -> Program:
@@ -182,82 +169,6 @@ def _selecting(statement: Statement) -> int:
     return mask if isinstance(mask, int) and statement.operands.count(mask) == 1 else -1
 
 
-FACTORIZED = {"inv": "inverse", "logdet": "log_determinant", "det": "determinant"}
-"""Functions of a matrix that its factorization gives, and how they are called then."""
-
-
-def share_factorizations(program: Program) -> Program:
-    """Factorize a matrix once when it is solved with or inverted, and that or its determinant is needed again.
-
-    The inverse of a positive definite matrix alone also comes from its factorization, which takes a third of the time.
-    """
-    definitions = {statement.target: statement for statement in program.statements}
-    uses: dict[int, list[_Use]] = {}
-    for statement in program.statements:
-        use = _matrix_use(statement, definitions)
-        if use is not None:
-            uses.setdefault(use.matrix, []).append(use)
-    shared = {matrix for matrix, found in uses.items() if _worth_sharing(found)}
-    if not shared:
-        return program
-    definite = {matrix for matrix in shared if any(use.definite for use in uses[matrix])}
-    fresh = 1 + max(statement.target for statement in program.statements)
-    factorizations: dict[int, int] = {}
-    rewritten: list[Statement] = []
-    for statement in program.statements:
-        use = _matrix_use(statement, definitions)
-        if use is None or use.matrix not in shared:
-            rewritten.append(statement)
-            continue
-        spd = use.matrix in definite
-        if use.matrix not in factorizations:
-            factorizations[use.matrix] = fresh
-            rewritten.append(Statement(fresh, "factorize_spd" if spd else "factorize", (use.matrix,), (), ()))
-            fresh += 1
-        operands = (factorizations[use.matrix], *statement.operands[1:])
-        operation = f"{use.function}_factorized"
-        parameters = (int(spd), int(use.transposed))
-        rewritten.append(statement._replace(operation=operation, operands=operands, parameters=parameters))
-    return remove_dead_code(program._replace(statements=tuple(rewritten)))
-
-
-@dataclass(frozen=True, slots=True)
-class _Use:
-    """What a statement wants of a matrix: ``solve``, ``inverse``, ``determinant`` …"""
-
-    matrix: int
-    function: str
-    definite: bool
-    transposed: bool = False
-
-
-def _matrix_use(statement: Statement, definitions: Mapping[int, Statement]) -> _Use | None:
-    if not statement.operands or not isinstance(statement.operands[0], int):
-        return None
-    matrix = statement.operands[0]
-    if statement.operation == "solve_spd" and len(statement.shape) <= 2:
-        return _Use(matrix, "solve", definite=True)
-    if statement.operation == "solve" and len(statement.shape) <= 2:
-        origin = definitions.get(matrix)
-        if origin is not None and origin.operation == "transpose" and isinstance(origin.operands[0], int):
-            return _Use(origin.operands[0], "solve", definite=False, transposed=True)
-        return _Use(matrix, "solve", definite=False)
-    if statement.operation != "call" or len(statement.operands) != 1:
-        return None
-    name, _, facts = statement.parameters
-    if name not in FACTORIZED or len(statement.shape) != (2 if name == "inv" else 0):
-        return None
-    assert isinstance(name, str)
-    return _Use(matrix, FACTORIZED[name], definite=facts == "spd")
-
-
-def _worth_sharing(uses: Sequence[_Use]) -> bool:
-    if len(uses) == 1:
-        return uses[0].function == "inverse" and uses[0].definite
-    # a determinant alone is defined for singular matrices too
-    return any(use.function in ("solve", "inverse") for use in uses)
-
-
 def own_results(program: Program) -> Program:
     """Copy results that are arguments or share memory with an argument or with another result."""
     definitions = {statement.target: statement for statement in program.statements}
@@ -294,14 +205,6 @@ def _owner(value: int, definitions: dict[int, Statement]) -> tuple[int, bool]:
         if source is None:
             return value, repeats
         value = source
-
-
-def may_be_view(statement: Statement) -> bool:
-    """Whether the value of a statement may share memory with its first operand."""
-    if statement.operation in ("map", "call"):
-        template = statement.parameters[1]
-        return isinstance(template, str) and not template.endswith(")") and template.startswith("{")
-    return statement.operation in VIEWS
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,10 +266,13 @@ PIPELINE: tuple[Pass, ...] = (
     remove_dead_code,
     turn_products,
     share_factorizations,
+    keep_triangles,
+    name_inverses,
     share_exponentials,
     bare_conditions,
     own_results,
     inline_expressions,
+    overwrite_dead,
 )
 
 

@@ -79,7 +79,7 @@ class Program(NamedTuple):
 
     ``inlined`` are the values that are written where they are used instead of getting a name; ``nonzero`` the sizes
     that are divided by; ``fits`` pairs of sizes of which the first must not exceed the second; ``choices`` the orders
-    that were chosen for representative sizes.
+    that were chosen for representative sizes; ``symmetric`` the values that are known to equal their transpose.
     """
 
     arguments: tuple[Argument, ...]
@@ -90,6 +90,7 @@ class Program(NamedTuple):
     nonzero: tuple[Dim, ...] = ()
     fits: tuple[tuple[Dim, Dim], ...] = ()
     choices: tuple[Choice, ...] = ()
+    symmetric: frozenset[int] = frozenset()
 
 
 PLAIN = frozenset({"add", "subtract", "multiply", "divide", "negate", "power", "sqrt", "square", "map"})

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from ..expr.dims import Dim
 from ..syntax.greek import spell
+from .overwriting import OVERWRITE
 from .program import Literal, Operand, Parameter, Program, Size, Statement, dims_of
 
 ADD, MULTIPLY, UNARY, POWER, ATOM = range(1, 6)
@@ -42,7 +43,7 @@ MODULES = {
     "linalg": "from scipy import linalg",
     "special": "from scipy import special",
 }
-KERNELS = ("arrays", "runtime", "factorizations", "runtime_scipy")
+KERNELS = ("arrays", "runtime", "triangles", "factorizations", "runtime_scipy")
 """Modules beside this one whose functions generated code may call."""
 
 BUILTINS = ("float", "min")
@@ -577,15 +578,29 @@ def _scatter_half(writer: _Writer, statement: Statement, operands: Sequence[Text
     return writer.call("scatter_half", operands[0][0], writer.dim(size))
 
 
-def _from_factorization(function: str) -> Write:
-    """A function of a factorized matrix."""
+def _in_place(name: str) -> Write:
+    """A call with the operands, which says whether the first one may be overwritten."""
 
     def write(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
-        definite, transposed = statement.parameters
-        suffix = "_spd" if definite else "_transposed" if transposed else ""
-        return writer.call(f"{function}{suffix}", *(text for text, _ in operands))
+        lost = ["overwrite=True"] if statement.parameters[-1:] == (OVERWRITE,) else []
+        return writer.call(name, *(text for text, _ in operands), *lost)
 
     return write
+
+
+def _of_kind(name: str) -> Write:
+    """A call of the function for the kind of matrix, which says whether the matrix may be overwritten."""
+
+    def write(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+        kind = statement.parameters[0]
+        return _in_place(f"{name}_{kind}" if kind else name)(writer, statement, operands)
+
+    return write
+
+
+def _solve_factorized(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+    suffix = "_transposed" if statement.parameters[0] else ""
+    return writer.call(f"solve_factorized{suffix}", *(text for text, _ in operands))
 
 
 _WRITERS: Mapping[str, Write] = {
@@ -617,13 +632,22 @@ _WRITERS: Mapping[str, Write] = {
     "lower_part": _function("np.tril"),
     "cumulative_sum": _cumulative_sum,
     "solve": _function("solve"),
+    "solve_symmetric": _function("solve_symmetric"),
     "solve_spd": _function("solve_spd"),
-    "factorize": _function("factorize"),
-    "factorize_spd": _function("factorize_spd"),
-    "solve_factorized": _from_factorization("solve_factorized"),
-    "inverse_factorized": _from_factorization("inverse_factorized"),
-    "determinant_factorized": _from_factorization("det_factorized"),
-    "log_determinant_factorized": _from_factorization("logdet_factorized"),
+    "solve_lower": _function("solve_lower"),
+    "solve_upper": _function("solve_upper"),
+    "solve_diagonal": _function("solve_diagonal"),
+    "factorize": _of_kind("factorize"),
+    "solve_factorized": _solve_factorized,
+    "inverse": _of_kind("inverse"),
+    "inverse_factorized": _in_place("inverse_factorized"),
+    "inverse_triangle": _in_place("inverse_triangle"),
+    "determinant_factorized": _function("det_factorized"),
+    "log_determinant_factorized": _function("logdet_factorized"),
+    "triangle_times": _function("triangle_times"),
+    "triangle_update": _in_place("triangle_update"),
+    "triangle_inner": _function("triangle_inner"),
+    "mirrored": _in_place("mirrored"),
     "eye": _constant("np.eye"),
     "triangle": _constant("np.tri"),
     "shifted_eye": _shifted_eye,
@@ -639,7 +663,7 @@ _WRITERS: Mapping[str, Write] = {
     "scatter_half": _scatter_half,
     "embed": _embed,
     "embed_diagonal": _embed_diagonal,
-    "add_diagonal": _function("add_diagonal"),
+    "add_diagonal": _in_place("add_diagonal"),
 }
 
 

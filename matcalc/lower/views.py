@@ -1,0 +1,43 @@
+"""Which values share memory with their operands, which are arrays of their own, and which nobody uses."""
+
+from __future__ import annotations
+
+from .program import Program, Statement
+
+VIEWS = frozenset({"transpose", "expand", "diagonal", "slice", "element", "reshape", "broadcast"})
+"""Operations whose value may share memory with their operand."""
+
+FREE = frozenset({"transpose", "expand"})
+"""Operations that cost so little that they are written again at each use."""
+
+FRESH = frozenset(
+    {
+        "add", "subtract", "multiply", "divide", "negate", "square", "sqrt", "power", "matmul", "tensordot", "map",
+        "copy", "add_diagonal", "factorize", "inverse_triangle", "triangle_update", "mirrored",
+    }
+)  # fmt: skip
+"""Operations whose value is an array of its own."""
+
+
+def may_be_view(statement: Statement) -> bool:
+    """Whether the value of a statement may share memory with its first operand."""
+    if statement.operation in ("map", "call"):
+        template = statement.parameters[1]
+        return isinstance(template, str) and not template.endswith(")") and template.startswith("{")
+    return statement.operation in VIEWS
+
+
+def is_fresh(statement: Statement) -> bool:
+    """Whether the value of a statement is an array that nothing else refers to."""
+    return statement.operation in FRESH and not statement.plain and not may_be_view(statement)
+
+
+def remove_dead_code(program: Program) -> Program:
+    """Leave out statements whose value nobody uses."""
+    used = {result for result in program.results if isinstance(result, int)}
+    kept: list[Statement] = []
+    for statement in reversed(program.statements):
+        if statement.target in used:
+            kept.append(statement)
+            used.update(operand for operand in statement.operands if isinstance(operand, int))
+    return program._replace(statements=tuple(reversed(kept)))

@@ -142,9 +142,10 @@ _TESTS: Mapping[str, str] = {
 }
 _VALUES: Mapping[str, str] = {POINT: "{0}[()]", "float": "number({0})", "int": "number({0})"}
 _UNLIKE: Mapping[str, str] = {
-    ARRAY: "type({0}) is not ndarray or {0}.dtype is not dtype or {0}.shape != q{1}",
+    ARRAY: "type({0}) is not ndarray or {0}.dtype is not dtype",
     NUMBER: "type({0}) is not number",
 }
+"""When a result is to be finished; its shape follows from those of the arguments, and was right for the call seen."""
 
 
 def entry_text(pattern: Pattern) -> str:
@@ -164,7 +165,7 @@ def entry_text(pattern: Pattern) -> str:
                 except Exception:
                     pass
                 else:
-                    if type(r0) is not ndarray or r0.dtype is not dtype or r0.shape != q0:
+                    if type(r0) is not ndarray or r0.dtype is not dtype:
                         r0 = finish(r0, q0, dtype)
                     return r0
             return retry(names, (), more, other, (a0, a1, ))
@@ -197,7 +198,7 @@ def entry_text(pattern: Pattern) -> str:
         "            else:",
     ]
     for k, kind in enumerate(pattern.results):
-        lines.append(f"                if {_UNLIKE[kind].format(f'r{k}', k)}:")
+        lines.append(f"                if {_UNLIKE[kind].format(f'r{k}')}:")
         lines.append(f"                    r{k} = finish(r{k}, q{k}, dtype)")
     lines += [
         f"                return {_returned(pattern.form)}",

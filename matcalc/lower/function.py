@@ -54,7 +54,9 @@ LEAST_GAIN = 2000.0
 longer."""
 
 SYMMETRIC = frozenset({"symmetric", "spd", "psd"})
-TRIANGULAR = frozenset({"lower", "upper", "diagonal"})
+LOWER = frozenset({"lower", "diagonal"})
+UPPER = frozenset({"upper", "diagonal"})
+TRIANGULAR = LOWER | UPPER
 
 
 class ArgumentSpec(NamedTuple):
@@ -728,7 +730,7 @@ def _check_properties(argument: Argument, array: Any) -> None:
         return
     square = array.ndim == 2 and array.shape[0] == array.shape[1]
     if square:
-        if properties & SYMMETRIC and not _equal(array, array.T, array):
+        if not properties.isdisjoint(SYMMETRIC) and not _equal(array, array.T, array):
             raise DomainError(
                 f"{name} was declared {_first(properties & SYMMETRIC)} but is not symmetric",
                 hint=f"pass ({name} + {name}.T) / 2",
@@ -737,20 +739,20 @@ def _check_properties(argument: Argument, array: Any) -> None:
             raise DomainError(
                 f"{name} was declared skew but {name}.T is not -{name}", hint=f"pass ({name} - {name}.T) / 2"
             )
-        if properties & {"lower", "diagonal"} and not _equal(np.triu(array, 1), 0, array):
+        if not properties.isdisjoint(LOWER) and not _equal(np.triu(array, 1), 0, array):
             raise DomainError(
-                f"{name} was declared {_first(properties & {'lower', 'diagonal'})} but has entries above the diagonal",
+                f"{name} was declared {_first(properties & LOWER)} but has entries above the diagonal",
                 hint=f"pass np.tril({name}), or leave the property out of the declaration",
             )
-        if properties & {"upper", "diagonal"} and not _equal(np.tril(array, -1), 0, array):
+        if not properties.isdisjoint(UPPER) and not _equal(np.tril(array, -1), 0, array):
             raise DomainError(
-                f"{name} was declared {_first(properties & {'upper', 'diagonal'})} but has entries below the diagonal",
+                f"{name} was declared {_first(properties & UPPER)} but has entries below the diagonal",
                 hint=f"pass np.triu({name}), or leave the property out of the declaration",
             )
-    triangular = _first(properties & TRIANGULAR) if square and properties & TRIANGULAR else ""
+    triangular = _first(properties & TRIANGULAR) if square and not properties.isdisjoint(TRIANGULAR) else ""
     inside = np.diagonal(array) if triangular else array
     for sign, bad in (("positive", np.less_equal), ("nonnegative", np.less)):
-        if sign in properties and bad(inside, 0).any():
+        if sign in properties and np.count_nonzero(bad(inside, 0.0)):
             place = " on the diagonal" if triangular else ""
             wrong = "that are not" if sign == "positive" else "that are negative"
             hint = f"leave {sign} out of the declaration, or pass other data"
@@ -765,7 +767,7 @@ def _check_properties(argument: Argument, array: Any) -> None:
 
 def _equal(left: Any, right: Any, array: Array) -> bool:
     """Whether two arrays are equal up to rounding; NaN is left to the computation."""
-    if (left == right).all():
+    if not np.count_nonzero(left != right):
         return True
     return not (np.abs(left - right) > _tolerance(array)).any()
 

@@ -144,6 +144,20 @@ def exponentials(x: Any) -> tuple[Array, Array, Array, Array]:
     return top, shifted, weights, weights.sum(axis=-1, keepdims=True)
 
 
+def quiet_exponentials(x: Any) -> tuple[Any, Any, Array, Any]:
+    """The same in fewer steps; of a vector, the largest entry and the sum are numbers."""
+    if not (_in_place(x) and x.ndim):
+        return exponentials(x)
+    whole = x.ndim == 1
+    top = x.max() if whole else x.max(-1, None, True)
+    # a sum of finite numbers may be infinite too, which only takes longer
+    if not math.isfinite(top if whole else top.sum()):
+        return exponentials(x)
+    shifted = x - top
+    weights = np.exp(shifted)
+    return top, shifted, weights, weights.sum() if whole else weights.sum(-1, None, None, True)
+
+
 def softmax_of(shared: tuple[Array, Array, Array, Array]) -> Array:
     """The softmax from `exponentials`."""
     _, _, weights, total = shared
@@ -163,9 +177,10 @@ def logsumexp_of(shared: tuple[Array, Array, Array, Array]) -> Any:
 
 
 def quiet_logsumexp_of(shared: tuple[Array, Array, Array, Array]) -> Any:
-    """The same where warnings are off."""
+    """The same where warnings are off, also of what `quiet_exponentials` gives."""
     top, _, _, total = shared
-    return (np.log(total) + top)[..., 0]
+    value = np.log(total) + top
+    return value[..., 0] if value.ndim else value
 
 
 def norm(x: Any, core: int = 1) -> Any:

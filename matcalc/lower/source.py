@@ -675,7 +675,10 @@ QUICK_FORMS: Mapping[str, str] = {
     "softplus({0})": "quiet_softplus({0})",
     "np.maximum({0}, 0)": "np.maximum({0}, 0.0)",
     "{0} > 0": "{0} > 0.0",
+    "exponentials({0})": "quiet_exponentials({0})",
     "logsumexp_of({0})": "quiet_logsumexp_of({0})",
+    "softmax({0})": "softmax_of(quiet_exponentials({0}))",
+    "log_softmax({0})": "log_softmax_of(quiet_exponentials({0}))",
 }
 """Other spellings of a form of an array, with warnings off: fewer steps, numbers that need no conversion."""
 

@@ -24,6 +24,9 @@ OURS = "matcalc"
 BY_HAND = frozenset({"expert", "naive", "numba"})
 """Peers whose derivatives a person has written."""
 
+COARSE = 100_000
+"""Bytes that the growth of a process does not tell from nothing."""
+
 EVEN = 1.1
 """A ratio up to this counts as the same time."""
 
@@ -119,8 +122,16 @@ def memory(results: Results) -> str:
         taken = {name: timing.memory for name, timing in row.timings.items()}
         ours, base = taken.get(OURS), taken.get(BASE)
         over = ours / base if ours is not None and base else None
-        lines.append([row.label, cell(over), *(amount(taken.get(name)) for name in names)])
+        lines.append([row.label, cell(over), *(seen(name, taken.get(name)) for name in names)])
     return table(["case", f"{OURS} / {BASE}", *names], lines)
+
+
+def seen(name: str, number: int | None) -> str:
+    """Bytes of a peer; from outside a process, small amounts are not told from nothing."""
+    (peer,) = (peer for peer in PEERS if peer.name == name)
+    if number is not None and not peer.is_traced and number < COARSE:
+        return f"< {amount(COARSE)}"
+    return amount(number)
 
 
 def imports(results: Results) -> str:

@@ -118,10 +118,10 @@ def run_case(case: Case, workers: Mapping[str, Worker], how: Effort, seed: int) 
         ready[name] = first._replace(answer=[]), error
     samples = interleaved({name: first for name, (first, _) in ready.items()}, workers, how)
     for name in ready:
-        workers[name].ask("drop", timeout=how.timeout)
         if how.with_memory:
             found = workers[name].ask("memory", case.label, seed, timeout=how.timeout)
             memory[name] = None if isinstance(found, Failure) else found
+        workers[name].ask("drop", timeout=how.timeout)
     timings = {}
     for name in (name for name in workers if name in ready):
         first, error = ready[name]

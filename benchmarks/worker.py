@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import time
-from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
@@ -66,7 +65,7 @@ class Worker:
 
 
 def serve(connection: Connection, peer: Peer, threads: int) -> None:
-    """Answer requests until the connection is closed: ``first``, ``memory``, ``slice`` and ``drop``."""
+    """Answer requests until the connection is closed: ``first``, ``slice``, ``memory`` and ``drop``."""
     if threads == 1:
         pin()
     try:
@@ -88,12 +87,16 @@ def serve(connection: Connection, peer: Peer, threads: int) -> None:
                     label, seed = arguments
                     prepared, first = _first(build, CASES[label], seed, threads)
                     connection.send(first)
-                case "memory":
-                    label, seed = arguments
-                    connection.send(_memory(build, CASES[label], seed, threads, peer.is_traced))
                 case "slice":
                     assert prepared is not None
                     connection.send(time_slice(prepared.call, arguments[0]))
+                case "memory" if peer.is_traced:
+                    label, seed = arguments
+                    prepared = None
+                    connection.send(_traced(build, CASES[label], seed, threads))
+                case "memory":
+                    assert prepared is not None
+                    connection.send(resident_memory(prepared.call))
                 case "drop":
                     prepared = None
                     gc.collect()
@@ -118,15 +121,8 @@ def _first(build: Build, case: Case, seed: int, threads: int) -> tuple[Prepared,
     return prepared, First(prepared.to_numpy(result), ready - start, done - ready)
 
 
-def _memory(build: Build, case: Case, seed: int, threads: int, is_traced: bool) -> int | None:
-    """The bytes of workspaces, temporaries and results of one call.
-
-    Other allocators than Python's are seen from outside only, so that the process is warmed by a call first.
-    """
+def _traced(build: Build, case: Case, seed: int, threads: int) -> int:
+    """The bytes of a fresh function: the arrays it keeps from the first call on, and the most of a further call."""
     arrays = case.arrays(seed)
     bind = build(case, threads)
-    if is_traced:
-        return traced_memory(lambda: bind(arrays).call)
-    call: Callable[[], Any] = bind(arrays).call
-    call()
-    return resident_memory(call)
+    return traced_memory(lambda: bind(arrays).call)

@@ -6,6 +6,7 @@ import doctest
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -19,8 +20,9 @@ from benchmarks import measure, report, workloads
 from benchmarks import results as results_module
 from benchmarks import run as run_module
 from benchmarks.measure import Slice
-from benchmarks.peers import BASE, PEERS, matcalc, numpy_expert, numpy_naive
+from benchmarks.peers import BASE, PEERS, Peer, load, matcalc, numpy_expert, numpy_naive
 from benchmarks.peers.array_losses import losses
+from benchmarks.peers.contract import Unsupported
 from benchmarks.report import KEPT, PAGE, PARTS, rewritten, standing, times
 from benchmarks.results import (
     TOLERANCE,
@@ -41,12 +43,16 @@ from benchmarks.workloads import CASES, LEFT_OUT, WORKLOADS, Case, Workload, qui
 ROOT = Path(__file__).resolve().parents[1]
 
 
+ALWAYS = frozenset({"matcalc", "numpy_expert", "numpy_naive"})
+"""Modules that every test may import."""
+
+
 def small(workload: Workload) -> Case:
     return Case(workload, workload.small)
 
 
-def by_name(workload: Workload) -> str:
-    return workload.name
+def by_name(named: Workload | Peer) -> str:
+    return named.name
 
 
 # --- the answers --------------------------------------------------------------------------------------
@@ -68,6 +74,24 @@ def test_matcalc_agrees_with_the_programs_by_hand(workload: Workload, threads: i
         assert relative_error(naive, ours) < 1e-11
         assert relative_error(expert, ours) < 1e-11
         assert all(np.array_equal(arrays[name], array) for name, array in kept.items()), "an argument was changed"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workload", WORKLOADS, ids=by_name)
+@pytest.mark.parametrize("peer", [peer for peer in PEERS if peer.module not in ALWAYS], ids=by_name)
+def test_installed_peers_agree(peer: Peer, workload: Workload) -> None:
+    pytest.importorskip(peer.imports.removeprefix("import ").partition(",")[0])
+    case = small(workload)
+    arrays = case.arrays(4)
+    expected = numpy_naive.build(case, 1)(arrays)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            prepared = load(peer)(case, 1)(arrays)
+        except Unsupported as reason:
+            pytest.skip(str(reason))
+        answer = prepared.to_numpy(prepared.call())
+    assert relative_error(answer, expected.to_numpy(expected.call())) < 1e-11
 
 
 @pytest.mark.parametrize("workload", WORKLOADS, ids=by_name)

@@ -116,13 +116,16 @@ class OperatorFunction(Function):
             self._blocks, variant.arrangements, variant.places, self._pairs, strict=True
         ):
             shape = measured.shape(block.node.shape)
+            rows, columns = measured.shape(arrangement.rows), measured.shape(arrangement.columns)
             own = [arrays[place] for place in places]
             made.append(
                 DerivativeOperator(
                     f"{self.request.kind.capitalize()} by {' and '.join(dict.fromkeys(names))}",
                     shape[: block.lead],
                     shape[block.lead :],
-                    tuple([_network(term, own, shape) for term in arrangement.terms]),
+                    rows,
+                    columns,
+                    tuple([_network(term, own, (*rows, *columns)) for term in arrangement.terms]),
                     measured.dtype,
                     self.request.kind == "hessian" and len(set(names)) == 1 and is_definite(block.node),
                     self._singular(names[-1]),
@@ -144,7 +147,7 @@ def function_of(request: Request) -> Function:
 
 
 def _network(term: Kept, arrays: Sequence[Array], shape: tuple[int, ...]) -> Network:
-    """A term over computed arrays."""
+    """A term over computed arrays; ``shape`` has the lengths of its rows and columns."""
     parts = tuple([(arrays[place], labels) for place, labels in term.parts])
     lengths = dict(zip((*term.rows, *term.columns), shape, strict=True))
     for array, labels in parts:
@@ -153,6 +156,7 @@ def _network(term: Kept, arrays: Sequence[Array], shape: tuple[int, ...]) -> Net
 
 
 def _read_only(result: Any) -> Array:
-    array = np.asarray(result)
+    # many small matrix products are fast where each matrix lies in one piece
+    array = np.ascontiguousarray(result).reshape(np.shape(result))
     array.flags.writeable = False
     return array

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,8 @@ class DerivativeOperator:
     ----------
     name: what it is, for messages.
     output_shape, variable_shape: the shape of what is differentiated, and of what it is differentiated by.
+    rows, columns: the lengths of the axes of the networks: those of the output and of the variable, except that an axis
+        which stacks two by ``vec`` is these two.
     networks: the terms; their arrays are not to be changed.
     dtype: the type of the arrays.
     definite: whether it is known to be symmetric positive definite.
@@ -47,6 +49,8 @@ class DerivativeOperator:
     name: str
     output_shape: tuple[int, ...]
     variable_shape: tuple[int, ...]
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
     networks: tuple[Network, ...]
     dtype: np.dtype[Any]
     definite: bool = False
@@ -105,23 +109,28 @@ class DerivativeOperator:
         """
         if isinstance(direction, DerivativeOperator):
             return NotImplemented
-        columns, form = self._columns(direction, self.variable_shape, "the variable")
-        result = applied(self.networks, columns, self.output_shape, columns.dtype)
-        return _formed_as(form, result, self.output_shape)
+        given, form = self._columns(direction, self.variable_shape, "the variable")
+        stacked = given.reshape((*self.columns, given.shape[-1]))
+        return _formed_as(form, self._product(stacked), self.output_shape)
 
     @property
     def T(self) -> DerivativeOperator:  # noqa: N802
         """The adjoint: from arrays of the output's shape to arrays of the variable's shape."""
         turned = tuple([network.transposed for network in self.networks])
-        return DerivativeOperator(
-            self.name, self.variable_shape, self.output_shape, turned, self.dtype, self.definite, self.singular
+        return replace(
+            self,
+            output_shape=self.variable_shape,
+            variable_shape=self.output_shape,
+            rows=self.columns,
+            columns=self.rows,
+            networks=turned,
         )
 
     def todense(self) -> Array:
         """The dense array of the derivative, as it is computed without ``form="operator"``."""
         if not self.networks:
             return np.zeros(self.shape, self.dtype)
-        return formed(self.networks, (), self.dtype)
+        return formed(self.networks, (), self.dtype).reshape(self.shape)
 
     def diagonal(self) -> Array:
         """The entries with equal output and variable axes, of the variable's shape.
@@ -130,8 +139,12 @@ class DerivativeOperator:
         ------
         ShapeError: the output has another shape than the variable.
         """
-        self._require_square()
-        return diagonal(self.networks, self.variable_shape, self.dtype)
+        if self.output_shape != self.variable_shape:
+            raise ShapeError(
+                f"the {self.name} maps shape {self.variable_shape} to {self.output_shape}, so that it has no diagonal",
+                hint="only derivatives of an output of the variable's shape have one",
+            )
+        return diagonal(self.networks, self.columns, self.dtype).reshape(self.variable_shape)
 
     def linear_operator(self) -> LinearOperator:
         """The map on flattened arrays as an operator of SciPy, for its iterative methods."""
@@ -189,7 +202,10 @@ class DerivativeOperator:
         if self.singular:
             raise Unsupported(self.singular, hint='structure="vech" or structure="free" leaves entries independent')
         given, form = self._columns(right, self.output_shape, "the output")
-        return _formed_as(form, self._solved(given, definite, tolerance), self.variable_shape)
+        if given.dtype.itemsize > 8:
+            raise Unsupported(f"systems of type {given.dtype} are not solved", hint="pass float64 arrays")
+        stacked = given.reshape((*self.rows, given.shape[-1]))
+        return _formed_as(form, self._solved(stacked, definite, tolerance), self.variable_shape)
 
     def _solved(self, right: Array, definite: bool | None, tolerance: float) -> Array:
         found = self._methods()
@@ -202,7 +218,7 @@ class DerivativeOperator:
                 "H.linear_operator() works with the iterative methods of SciPy",
             )
         if not right.size:
-            return np.zeros((*self.variable_shape, right.shape[-1]), right.dtype)
+            return np.zeros((*self.columns, right.shape[-1]), right.dtype)
         limit = float(np.sqrt(np.finfo(right.dtype).eps))
         with np.errstate(all="ignore"):
             for method in found:
@@ -219,38 +235,49 @@ class DerivativeOperator:
     def _methods(self) -> list[Method]:
         if not self.networks or prod(self.output_shape) != prod(self.variable_shape):
             return []
-        return methods(System(self.networks, self.output_shape, self.variable_shape, self.dtype))
+        return methods(System(self.networks, self.rows, self.columns, self.dtype))
 
     def _attempt(self, method: Method, right: Array, limit: float) -> Array | None:
         """A solution that was substituted; None where the method finds none. NaN in the data is NaN in the solution."""
         try:
             solution = method.solve(right)
-            for _ in range(method.refined):
-                solution = solution + method.solve(self._residual(right, solution))
+            left = self._relative_residual(right, solution)
+            if left > limit**1.5:
+                # what the method lost to rounding
+                solution = solution + method.solve(right - self._product(solution))
+                left = self._relative_residual(right, solution)
         except np.linalg.LinAlgError:
-            solution = np.full((*self.variable_shape, right.shape[-1]), np.nan, right.dtype)
-        except TypeError:
-            raise Unsupported(f"systems of type {right.dtype} are not solved", hint="pass float64 arrays") from None
-        if not np.isfinite(solution).all():
-            finite = np.isfinite(right).all() and all(np.isfinite(a).all() for n in self.networks for a, _ in n.parts)
-            return None if finite else solution
-        axes = tuple(range(right.ndim - 1))
-        left = np.sqrt(np.sum(self._residual(right, solution) ** 2, axis=axes))
-        wanted = np.sqrt(np.sum(right**2, axis=axes))
-        return solution.astype(right.dtype, copy=False) if (left <= limit * wanted).all() else None
+            solution, left = np.full((*self.columns, right.shape[-1]), np.nan, right.dtype), np.inf
+        if np.isfinite(solution).all():
+            return solution.astype(right.dtype, copy=False) if left <= limit else None
+        finite = np.isfinite(right).all() and all(np.isfinite(a).all() for n in self.networks for a, _ in n.parts)
+        return None if finite else solution
 
-    def _residual(self, right: Array, solution: Array) -> Array:
-        return right - applied(self.networks, solution, self.output_shape, right.dtype)
+    def _relative_residual(self, right: Array, solution: Array) -> float:
+        """The largest norm of the residual of a column, relative to that of the right-hand side."""
+        axes = tuple(range(right.ndim - 1))
+        left = np.sqrt(np.sum((right - self._product(solution)) ** 2, axis=axes))
+        norms = np.sqrt(np.sum(right**2, axis=axes))
+        return float(np.max(left / np.where(norms > 0, norms, 1), initial=0.0))
+
+    def _product(self, columns: Array) -> Array:
+        """The map on columns."""
+        return applied(self.networks, columns, self.rows, columns.dtype)
+
+    def _image(self, direction: Array) -> Array:
+        return self._product(direction[..., None])[..., 0]
 
     def _iterated(self, right: Array, tolerance: float) -> Array:
         """The solution by conjugate gradients, column by column."""
-        scale = diagonal(self.networks, self.variable_shape, self.dtype)
-        scale = scale if (scale > 0).all() else np.ones_like(scale)
+        scale = np.ones(self.columns, self.dtype)
+        if self.rows == self.columns:
+            entries = diagonal(self.networks, self.columns, self.dtype)
+            scale = entries if (entries > 0).all() else scale
         most = PRODUCTS_FOR_EACH * self.matrix_shape[0]
         solutions = []
         for place in range(right.shape[-1]):
             try:
-                solution, reached = conjugate_gradients(self.__matmul__, right[..., place], scale, tolerance, most)
+                solution, reached = conjugate_gradients(self._image, right[..., place], scale, tolerance, most)
             except np.linalg.LinAlgError:
                 raise DomainError(
                     f"the {self.name} is not positive definite for these arrays",
@@ -265,13 +292,6 @@ class DerivativeOperator:
         return np.stack(solutions, axis=-1)
 
     # --- shapes ----------------------------------------------------------------------------------
-
-    def _require_square(self) -> None:
-        if self.output_shape != self.variable_shape:
-            raise ShapeError(
-                f"the {self.name} maps shape {self.variable_shape} to {self.output_shape}, so that it has no diagonal",
-                hint="only derivatives of an output of the variable's shape have one",
-            )
 
     def _columns(self, given: Any, shape: tuple[int, ...], what: str) -> tuple[Array, str]:
         """An argument with a last axis for columns, and how it was given."""
@@ -309,6 +329,6 @@ class _Sizes:
 def _formed_as(form: str, columns: Array, shape: tuple[int, ...]) -> Array:
     """A result in the form in which the argument was given."""
     if form == "array":
-        return columns[..., 0]
+        return columns.reshape(shape)
     flat = columns.reshape(prod(shape), columns.shape[-1])
     return flat[:, 0] if form == "flat" else flat

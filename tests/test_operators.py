@@ -6,12 +6,15 @@ import pickle
 import threading
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import oracle
 import pytest
 from corpus_data import Case, load_cases, sample_case
+from random_programs import random_case
+from random_programs import values_of as random_values
 from test_corpus import numerical
 
 import matcalc as mc
@@ -142,10 +145,10 @@ def compare_solutions(operator: mc.DerivativeOperator, want: Array) -> None:
     expected = np.linalg.solve(matrix, np.ravel(right)).reshape(operator.variable_shape)
     assert relative(operator.solve(right), expected) < 1e-9
     assert np.max(np.abs(operator @ operator.solve(right) - right), initial=0.0) < 1e-9
-    system = System(operator.networks, operator.output_shape, operator.variable_shape, operator.dtype)
+    system = System(operator.networks, operator.rows, operator.columns, operator.dtype)
     for method in methods(system):
         try:
-            found = method.solve(right[..., None])[..., 0]
+            found = method.solve(right.reshape(*operator.rows, 1)).reshape(operator.variable_shape)
         except np.linalg.LinAlgError:
             # a part that has to be invertible is not: another method is taken
             continue
@@ -259,6 +262,14 @@ PROGRAMS = (
             "Kronecker factors", "jacobian"),
     Program("X^T X", "X", {"X": "matrix(n, m)"}, "", "", "jacobian"),
     Program("vec(A X B)", "X", {"A": "matrix(p, n)", "B": "matrix(m, k)"}, "", "", "jacobian"),
+    Program("vec(A X B)", "X", {"A": "matrix(n, n)", "B": "matrix(m, m)"}, "Kronecker product: (m × m) ⊗ (n × n)",
+            "Kronecker factors", "jacobian"),
+    Program("vec(X)", "X", {"X": "matrix(n, m)"}, "permuted diagonal: m n entries", "diagonal", "jacobian"),
+    Program("vec(tanh(X))", "X", {"X": "matrix(n, m)"}, "permuted diagonal: m n entries", "diagonal", "jacobian"),
+    Program("vec(tanh(X)) + A vec(X)", "X", {"X": "matrix(n, m)"}, "dense: m n × m n", "dense factorization",
+            "jacobian"),
+    Program("kron(A, X)", "X", {"A": "matrix(p, q)", "X": "matrix(n, m)"}, "", "", "jacobian"),
+    Program("||vec(X) - a||^2 + tr(X^T B X)", "X", {"X": "matrix(n, m)"}, "", "", "hessian"),
     Program("a x^T", "x", {"a": "vector(n)", "x": "vector(m)"}, "", "", "jacobian"),
     Program("x.^2 .* (A x)", "x", {"x": "vector(n)"}, "", "", "jacobian"),
     Program("x / ||x||", "x", {"x": "vector(n)"}, "", "", "jacobian"),
@@ -290,6 +301,23 @@ def test_programs(program: Program) -> None:
     if rows == columns and np.linalg.cond(want.reshape(rows, columns)) < 1e6:
         right = np.random.default_rng(2).standard_normal((rows, 4))
         assert relative(operator @ operator.solve(right), right) < 1e-9
+
+
+@pytest.mark.parametrize("number", range(60))
+def test_random_programs(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = random_case(11, number)
+    values = passed(random_values(case))
+    second = case.order == 2 and len(set(case.wrt)) == 1 and not mc.parse(case.text, vars=dict(case.types)).shape
+    kind = mc.hessian if second else mc.jacobian
+    want = np.asarray(kind(case.text, case.wrt[0], dict(case.types))(**values))
+    f = kind(case.text, case.wrt[0], dict(case.types), form="operator")
+    for way in WAYS:
+        if way is not None:
+            monkeypatch.setattr("matcalc.compressed.chosen_ways", way)
+        operator = f(**values)
+        assert relative(operator.todense(), want) < 1e-10
+        compare_products(operator, want)
+        compare_solutions(operator, want)
 
 
 def test_there_are_enough_programs() -> None:
@@ -428,9 +456,7 @@ def test_what_is_too_large_is_refused_or_solved_to_a_tolerance() -> None:
 
 def test_conjugate_gradients_notice_what_is_not_definite() -> None:
     H = large()
-    turned = H.__class__(
-        H.name, H.output_shape, H.variable_shape, tuple(n._replace(number=-n.number) for n in H.networks), H.dtype
-    )
+    turned = replace(H, networks=tuple(network._replace(number=-network.number) for network in H.networks))
     with pytest.raises(DomainError, match="not positive definite"):
         turned.solve(np.ones((80, 80)), definite=True)
     with pytest.raises(DomainError, match="did not reach"):
@@ -476,6 +502,13 @@ def test_float32_stays_float32() -> None:
             assert array.dtype == np.float32
         assert np.linalg.norm(H @ H.solve(g) - g) < 1e-4 * np.linalg.norm(g)
         assert (H @ g.astype(float)).dtype == np.float64
+
+
+def test_more_than_double_precision_is_not_solved() -> None:
+    H = mc.jacobian("x.^2", "x", form="operator")(x=np.ones(3, np.longdouble))
+    assert (H @ np.ones(3)).dtype == np.longdouble
+    with pytest.raises(Unsupported, match="not solved"):
+        H.solve(np.ones(3))
 
 
 def test_results_are_new_arrays() -> None:

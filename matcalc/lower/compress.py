@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
-from ..expr.build import add, as_number, exact, product
-from ..expr.dims import Dim
+from ..expr.build import add, as_number, delta, exact, product
+from ..expr.dims import Dim, Shape
 from ..expr.nodes import Exact, Factor, Node
-from ..forms.terms import Block, Term, blocks_of, terms_of
+from ..forms.terms import Block, Term, blocks_of, is_structure, terms_of
 
 MOST_KEPT_APART = 16
 """A derivative of more terms is one array."""
@@ -58,11 +58,17 @@ class Summand(NamedTuple):
 
 
 class Compressed(NamedTuple):
-    """A derivative as its terms. ``lead`` is the number of the output's axes."""
+    """A derivative as its terms.
+
+    ``lead`` is the number of the output's axes; ``rows`` and ``columns`` are the sizes of the axes that the terms have,
+    which are those of the output and of the variable, except that an axis which stacks two by ``vec`` is these two.
+    """
 
     node: Node
     lead: int
     summands: tuple[Summand, ...]
+    rows: Shape
+    columns: Shape
 
 
 class Kept(NamedTuple):
@@ -75,10 +81,12 @@ class Kept(NamedTuple):
 
 
 class Arrangement(NamedTuple):
-    """What is computed: nodes, each once, and the terms that are made of them."""
+    """What is computed: nodes, each once, the terms that are made of them, and the sizes of their axes."""
 
     nodes: tuple[Node, ...]
     terms: tuple[Kept, ...]
+    rows: Shape
+    columns: Shape
 
 
 def compress(node: Node, lead: int) -> Compressed:
@@ -93,12 +101,74 @@ def compress(node: Node, lead: int) -> Compressed:
     if len(terms) > MOST_KEPT_APART:
         whole = Factor(node, 1, tuple(range(node.order)))
         terms = [Term(1, (whole,), dict(enumerate(node.shape)))]
-    return Compressed(node, lead, tuple([_summand(term, lead, node.order) for term in terms]))
+    stacks = [_stack(terms, axis) for axis in range(node.order)]
+    if node.shape[:lead] == node.shape[lead:] and stacks[:lead] != stacks[lead:]:
+        # rows and columns of a square matrix have the same axes
+        stacks = [None] * node.order
+    sizes = [(dim,) if stack is None else stack for dim, stack in zip(node.shape, stacks, strict=True)]
+    split = [axis for axis, stack in enumerate(stacks) if stack is not None]
+    return Compressed(
+        node,
+        lead,
+        tuple([_summand(*_unstacked(term, node.order, split), lead) for term in terms]),
+        tuple([dim for parts in sizes[:lead] for dim in parts]),
+        tuple([dim for parts in sizes[lead:] for dim in parts]),
+    )
 
 
-def _summand(term: Term, lead: int, order: int) -> Summand:
-    """A term with one label for axes that are tied, and the ways to keep each component."""
-    axes = range(order)
+def _stacking(term: Term, axis: int) -> Factor | None:
+    """The vec tensor by which an axis stacks two labels, where nothing else has the axis."""
+    having = [factor for factor in term.factors if axis in factor.labels]
+    if len(having) != 1 or not is_structure(having[0], "pair") or len(set(having[0].labels)) < 3:
+        return None
+    return having[0] if having[0].labels[0] == axis else None
+
+
+def _stack(terms: Sequence[Term], axis: int) -> tuple[Dim, Dim] | None:
+    """The sizes of the two axes, the slow one first, that an axis stacks in every term."""
+    found: set[tuple[Dim, Dim]] = set()
+    for term in terms:
+        factor = _stacking(term, axis)
+        if factor is None:
+            return None
+        found.add((term.sizes[factor.labels[2]], term.sizes[factor.labels[1]]))
+    return found.pop() if len(found) == 1 else None
+
+
+def _unstacked(term: Term, order: int, split: Sequence[int]) -> tuple[Term, list[tuple[int, ...]]]:
+    """The term without the vec tensors of some axes, and for each axis its labels."""
+    sizes = dict(term.sizes)
+    factors = list(term.factors)
+    axes: list[tuple[int, ...]] = [(axis,) for axis in range(order)]
+    taken = set(range(order))
+    for axis in split:
+        factor = _stacking(term, axis)
+        assert factor is not None
+        factors.remove(factor)
+        _, fast, slow = factor.labels
+        halves = []
+        for label in (slow, fast):
+            if label in taken:
+                # the half is an axis already: the two are equal
+                fresh = 1 + max(sizes)
+                sizes[fresh] = sizes[label]
+                factors.append(Factor(delta(sizes[label]), 1, (label, fresh)))
+                label = fresh
+            taken.add(label)
+            halves.append(label)
+        axes[axis] = tuple(halves)
+    return Term(term.coefficient, tuple(factors), sizes), axes
+
+
+def _summand(term: Term, labels: Sequence[tuple[int, ...]], lead: int) -> Summand:
+    """A term with one label for axes that are tied, and the ways to keep each component.
+
+    Parameters
+    ----------
+    labels: those of each axis of the derivative.
+    lead: the number of axes of the output.
+    """
+    axes = [label for parts in labels for label in parts]
     equal = {axis: axis for axis in axes}
     rest: list[Factor] = []
     for factor in term.factors:
@@ -111,8 +181,8 @@ def _summand(term: Term, lead: int, order: int) -> Summand:
         Factor(node, exponent, tuple([equal.get(label, label) for label in labels])) for node, exponent, labels in rest
     ]
     kept = sorted(set(equal.values()))
-    rows = tuple([equal[axis] for axis in axes[:lead]])
-    columns = tuple([equal[axis] for axis in axes[lead:]])
+    rows = tuple([equal[label] for parts in labels[:lead] for label in parts])
+    columns = tuple([equal[label] for parts in labels[lead:] for label in parts])
     components = tuple([_ways(block, kept) for block in blocks_of(factors, kept)])
     return Summand(Term(term.coefficient, tuple(factors), term.sizes), rows, columns, components)
 
@@ -143,6 +213,8 @@ def choose(compressed: Compressed, sizes: Mapping[str, int]) -> tuple[int, ...]:
     """
     total = 0
     chosen: list[int] = []
+    if any(name not in sizes for dim in (*compressed.rows, *compressed.columns) for name in dim.names):
+        return DENSE
     for summand in compressed.summands:
         counts = _Counts(summand.term.sizes, sizes)
         for ways in summand.components:
@@ -201,7 +273,9 @@ def arrange(compressed: Compressed, choice: tuple[int, ...]) -> Arrangement:
         axes = tuple(range(compressed.node.order))
         place = gathered.place(compressed.node)
         lead = compressed.lead
-        return Arrangement(gathered.result(), (Kept(1, axes[:lead], axes[lead:], ((place, axes),)),))
+        kept = Kept(1, axes[:lead], axes[lead:], ((place, axes),))
+        shape = compressed.node.shape
+        return Arrangement(gathered.result(), (kept,), shape[:lead], shape[lead:])
     remaining = iter(choice)
     terms: list[Kept] = []
     whole: dict[tuple[tuple[int, ...], tuple[int, ...]], list[tuple[Summand, tuple[int, ...]]]] = {}
@@ -217,7 +291,7 @@ def arrange(compressed: Compressed, choice: tuple[int, ...]) -> Arrangement:
         terms.append(Kept(summand.term.coefficient, summand.rows, summand.columns, tuple(parts)))
     for (rows, columns), members in whole.items():
         terms += [gathered.merged(rows, columns, group) for group in _nested(members)]
-    return Arrangement(gathered.result(), tuple(terms))
+    return Arrangement(gathered.result(), tuple(terms), compressed.rows, compressed.columns)
 
 
 Member = tuple[Summand, tuple[int, ...]]
@@ -335,7 +409,8 @@ def _described(pattern: Pattern, text: Callable[[Sequence[int]], str]) -> str:
     if len(groups) == 1:
         inner = _size_text(groups[0], text)
         bound = open_labels(groups[0], pattern)
-        if bound is not None and groups[0].rows and groups[0].columns:
+        # a bound that is one of the sizes says nothing
+        if bound is not None and text(bound) not in (text(groups[0].rows), text(groups[0].columns)):
             inner = f"rank {'at most ' if bound else ''}{text(bound)}: {inner}" if not tied else inner
         elif not tied:
             inner = f"dense: {inner}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from math import prod
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from .compress import Pattern
+from .order import Leaf, contraction_path
 
 Array = NDArray[Any]
 Operand = tuple[Array, tuple[int, ...]]
@@ -91,23 +93,33 @@ def contract(operands: Sequence[Operand], out: Sequence[int], lengths: Mapping[i
     out: distinct labels.
     dtype: the type of the result where there are no operands.
     """
-    pending = [(view_along(array, labels, once(labels)), once(labels)) for array, labels in operands]
-    while len(pending) > 1:
-        pending = [_summed(operand, _needed(pending, place, out)) for place, operand in enumerate(pending)]
-        first, second = _cheapest(pending, out, lengths)
-        rest = [operand for place, operand in enumerate(pending) if place not in (first, second)]
-        needed = {*out, *(label for _, labels in rest for label in labels)}
-        pending = [*rest, _pair(pending[first], pending[second], needed, lengths)]
+    pending: dict[int, Operand] = {
+        place: (view_along(array, labels, once(labels)), once(labels)) for place, (array, labels) in enumerate(operands)
+    }
+    known = tuple([(label, lengths[label]) for label in sorted({label for _, labels in operands for label in labels})])
+    for number, (first, second) in enumerate(
+        _order(tuple([labels for _, labels in pending.values()]), tuple(out), known), len(operands)
+    ):
+        left, right = pending.pop(first), pending.pop(second)
+        rest = {*out, *(label for _, labels in pending.values() for label in labels)}
+        one, other = _summed(left, rest | set(right[1])), _summed(right, rest | set(left[1]))
+        pending[number] = _pair(one, other, rest, lengths)
     if not pending:
         return np.ones([lengths[label] for label in out], dtype)
-    array, labels = _summed(pending[0], set(out))
+    (last,) = pending.values()
+    array, labels = _summed(last, set(out))
     aligned = _aligned(array, labels, out)
     shape = tuple([lengths[label] for label in out])
     return aligned if aligned.shape == shape else np.broadcast_to(aligned, shape)
 
 
-def _needed(pending: Sequence[Operand], place: int, out: Sequence[int]) -> set[int]:
-    return {*out, *(label for other, (_, labels) in enumerate(pending) if other != place for label in labels)}
+@lru_cache(maxsize=256)
+def _order(
+    operands: tuple[tuple[int, ...], ...], out: tuple[int, ...], lengths: tuple[tuple[int, int], ...]
+) -> tuple[tuple[int, int], ...]:
+    """The pairs to contract, in order; the result of a pair has the next free number."""
+    leaves = [Leaf(frozenset(labels), "array", labels[-1] if labels else None) for labels in operands]
+    return tuple(contraction_path(leaves, frozenset(out), dict(lengths)))
 
 
 def _summed(operand: Operand, needed: set[int]) -> Operand:
@@ -117,21 +129,6 @@ def _summed(operand: Operand, needed: set[int]) -> Operand:
     if not axes:
         return operand
     return np.sum(array, axis=axes), tuple([label for label in labels if label in needed])
-
-
-def _cheapest(pending: Sequence[Operand], out: Sequence[int], lengths: Mapping[int, int]) -> tuple[int, int]:
-    """The pair with the fewest multiplications, and of these the one with the smallest result."""
-    best: tuple[bool, int, int, int, int] | None = None
-    for second in range(1, len(pending)):
-        for first in range(second):
-            labels = {*pending[first][1], *pending[second][1]}
-            apart = not set(pending[first][1]) & set(pending[second][1]) and len(pending) > 2
-            others = {label for place, (_, own) in enumerate(pending) if place not in (first, second) for label in own}
-            kept = labels & {*out, *others}
-            cost = (apart and bool(labels), along(labels, lengths), along(kept, lengths), first, second)
-            best = min(best, cost) if best is not None else cost
-    assert best is not None
-    return best[3], best[4]
 
 
 def _pair(left: Operand, right: Operand, needed: set[int], lengths: Mapping[int, int]) -> Operand:

@@ -38,7 +38,6 @@ class System(NamedTuple):
 class Method(NamedTuple):
     """A way to solve a system: its name, about how many multiplications it takes, and the function.
 
-    ``refined`` is how often a solution gains from being corrected by the solution for its residual.
 
     ``solve`` takes an array of output shape + (K,) and returns one of variable shape + (K,). It raises
     `numpy.linalg.LinAlgError` where the system, or a part of it that has to be invertible, is singular.
@@ -47,7 +46,6 @@ class Method(NamedTuple):
     name: str
     cost: float
     solve: Callable[[Array], Array]
-    refined: int = 0
 
 
 def methods(system: System) -> list[Method]:
@@ -105,7 +103,9 @@ def _by_blocks(system: System) -> Iterator[Method]:
     inner_columns = [label for label in columns if label not in tied]
     carried = [label for label in tied if any(label in own for n in networks for _, own in n.parts)]
     size, count = along(inner_rows, lengths), along(carried, lengths)
-    if size != along(inner_columns, lengths) or count * size * size > MOST_FORMED:
+    # what is kept as blocks may be formed as blocks
+    most = max(MOST_FORMED, 2 * sum(array.size for network in networks for array, _ in network.parts))
+    if size != along(inner_columns, lengths) or count * size * size > most:
         return
 
     def solve(right: Array) -> Array:
@@ -115,7 +115,16 @@ def _by_blocks(system: System) -> Iterator[Method]:
         return _solved(stacked, right, (*rows, COLUMN), (carried, inner_rows, inner_columns), columns, everything)
 
     name = "diagonal" if size == 1 else "dense factorization" if count == 1 and not tied else "block by block"
-    yield Method(name, count * (size**3 / 3 + size**2) + system.size * size, solve)
+    forming = sum(_forming(network) for network in networks)
+    yield Method(name, forming + count * (size**3 / 3 + size**2) + system.size * size, solve)
+
+
+def _forming(network: Network) -> float:
+    """About how many multiplications it takes to form a network as one array."""
+    carried = {label for _, labels in network.parts for label in labels}
+    axes = {*network.rows, *network.columns}
+    summed = [network.lengths[label] for label in carried - axes]
+    return float(along(carried & axes, network.lengths) * max(summed, default=1))
 
 
 def _solved(
@@ -366,7 +375,7 @@ def _by_low_rank(system: System) -> Iterator[Method]:
         return corrected.reshape((*system.variable_shape, count))
 
     cost = inner[0].cost * (1 + rank / max(1, system.size)) + rank**3 + 2 * rank**2 * system.size
-    yield Method(f"low rank beside {inner[0].name}", cost, solve, refined=2)
+    yield Method(f"low rank beside {inner[0].name}", cost, solve)
 
 
 def _open(network: Network) -> tuple[int, ...] | None:

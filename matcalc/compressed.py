@@ -11,7 +11,7 @@ from .derivation import Attached
 from .errors import ShapeError, UsageError
 from .expr.facts import is_definite
 from .expr.nodes import Node
-from .functions import Function, Request, _add_hint, program_arguments
+from .functions import Function, Request, add_hint, program_arguments
 from .limits import bounded
 from .lower.compress import Arrangement, Kept, arrange, compress, structure_text
 from .lower.compress import choose as chosen_ways
@@ -85,7 +85,7 @@ class OperatorFunction(Function):
             variant = self._variant(tuple([chosen_ways(block, measured.sizes) for block in self._blocks]))
             results = variant.compiled(**arrays)
         except (ShapeError, UsageError) as error:
-            _add_hint(error, self.function, self.compiled, arrays)
+            add_hint(error, self.function, self.compiled, arrays)
             raise
         operators = self._operators(variant, [_read_only(result) for result in results], measured)
         if self.request.single:

@@ -150,7 +150,7 @@ class Function:
         try:
             results, seen = compiled.evaluate(arrays)
         except (ShapeError, UsageError) as error:
-            _add_hint(error, self.function, compiled, arrays)
+            add_hint(error, self.function, compiled, arrays)
             raise
         # several directions that are passed as one tuple are looked at each time
         if seen is not None and leading in (0, len(self._plan.directions)):
@@ -298,7 +298,7 @@ def _form(request: Request, count: int) -> Form:
     return every
 
 
-def _add_hint(error: MatcalcError, expr: Expr, compiled: Compiled, arrays: Mapping[str, Any]) -> None:
+def add_hint(error: MatcalcError, expr: Expr, compiled: Compiled, arrays: Mapping[str, Any]) -> None:
     """Name the declaration that is missing when an inferred type does not fit the arrays."""
     given = {spell_keyword(name): value for name, value in arrays.items()}
     symbols = {name: expr.meaning.symbols[name].type for name in expr.inferred}

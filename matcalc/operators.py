@@ -144,6 +144,9 @@ class DerivativeOperator:
                 f"the {self.name} maps shape {self.variable_shape} to {self.output_shape}, so that it has no diagonal",
                 hint="only derivatives of an output of the variable's shape have one",
             )
+        if self.rows != self.columns:
+            # an axis happens to have the length of the two that another one stacks
+            return np.diagonal(self.todense().reshape(self.matrix_shape)).reshape(self.variable_shape).copy()
         return diagonal(self.networks, self.columns, self.dtype).reshape(self.variable_shape)
 
     def linear_operator(self) -> LinearOperator:
@@ -209,14 +212,6 @@ class DerivativeOperator:
 
     def _solved(self, right: Array, definite: bool | None, tolerance: float) -> Array:
         found = self._methods()
-        if not found and not (self.definite if definite is None else definite) and self.networks:
-            size = self.matrix_shape[0]
-            raise Unsupported(
-                f"a system of {size} unknowns is not formed ({MOST_FORMED} entries at most), and its structure "
-                f"({self.structure}) has no exact solution of its own",
-                hint="H.solve(g, definite=True) takes conjugate gradients where H is symmetric positive definite; "
-                "H.linear_operator() works with the iterative methods of SciPy",
-            )
         if not right.size:
             return np.zeros((*self.columns, right.shape[-1]), right.dtype)
         limit = float(np.sqrt(np.finfo(right.dtype).eps))
@@ -225,11 +220,18 @@ class DerivativeOperator:
                 solution = self._attempt(method, right, limit)
                 if solution is not None:
                     return solution
-            if self.networks and not found:
+            if not self.networks or any(method.conclusive for method in found):
+                raise DomainError(
+                    f"the {self.name} is singular for these arrays, or so nearly that no solution fits",
+                    hint="add a multiple of the identity: for a variable x, lambda/2 ||x||^2 to the function",
+                )
+            if self.definite if definite is None else definite:
                 return self._iterated(right, tolerance)
-        raise DomainError(
-            f"the {self.name} is singular for these arrays, or so nearly that no solution fits",
-            hint="add a multiple of the identity: for a variable x, lambda/2 ||x||^2 to the function",
+        raise Unsupported(
+            f"a system of {self.matrix_shape[0]} unknowns is not formed ({MOST_FORMED} entries at most), and its "
+            f"structure ({self.structure}) has no exact solution of its own for these arrays",
+            hint="H.solve(g, definite=True) takes conjugate gradients where H is symmetric positive definite; "
+            "H.linear_operator() works with the iterative methods of SciPy",
         )
 
     def _methods(self) -> list[Method]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import threading
 import tracemalloc
 from collections.abc import Callable
@@ -417,6 +418,23 @@ def test_no_tensor_is_formed() -> None:
 # --- what cannot be solved -----------------------------------------------------------------------
 
 
+def test_a_singular_diagonal_beside_low_rank() -> None:
+    """Where the diagonal alone has no inverse, the sum is formed; where that is too large, the caller is asked."""
+    f = mc.hessian("sum(x.^4) + (a^T x)^2", "x", form="operator")
+    rng = np.random.default_rng(0)
+    for size, formed in ((200, True), (7000, False)):
+        x, a, g = rng.standard_normal(size) + 3, rng.standard_normal(size), rng.standard_normal(size)
+        x[5] = 0
+        H = f(x=x, a=a)
+        assert H.method == "low rank beside diagonal"
+        if formed:
+            assert np.linalg.norm(H @ H.solve(g) - g) < 1e-9 * np.linalg.norm(g)
+            continue
+        with pytest.raises(Unsupported, match="7000 unknowns"):
+            H.solve(g)
+        assert np.linalg.norm(H @ H.solve(g, definite=True) - g) <= 1e-10 * np.linalg.norm(g)
+
+
 def test_a_singular_matrix_is_refused() -> None:
     H = mc.hessian("||A x - b||^2", "x", form="operator")(A=np.ones((3, 4)), x=np.ones(4), b=np.ones(3))
     with pytest.raises(DomainError, match="singular"):
@@ -595,6 +613,19 @@ def test_errors_are_those_of_other_functions() -> None:
         mc.hessian("x^T x", "x", form="sparse")
 
 
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: f"{program.text} by {program.wrt}")
+def test_sizes_of_one(program: Program) -> None:
+    """Axes that are alike only because they are short."""
+    types = mc.parse(program.text, vars=program.vars).vars
+    names = {name for text in types.values() for name in re.findall(r"\w+", text.partition("(")[2].partition(")")[0])}
+    values = passed(oracle.sample(types, dict.fromkeys(names, 1), seed=7))
+    want = np.asarray(getattr(mc, program.kind)(program.text, program.wrt, program.vars)(**values))
+    operator = getattr(mc, program.kind)(program.text, program.wrt, program.vars, form="operator")(**values)
+    assert relative(operator.todense(), want) < 1e-12
+    compare_products(operator, want)
+    compare_solutions(operator, want)
+
+
 def test_empty_arrays() -> None:
     H = mc.hessian("||M .* (X - U V^T)||_F^2", "U", {"U": "matrix(n, k)"}, form="operator")(
         M=np.ones((0, 4)), X=np.ones((0, 4)), U=np.ones((0, 2)), V=np.ones((4, 2))
@@ -602,6 +633,9 @@ def test_empty_arrays() -> None:
     assert H.todense().shape == (0, 2, 0, 2)
     assert (H @ np.ones((0, 2))).shape == (0, 2)
     assert H.solve(np.ones((0, 2))).shape == (0, 2)
+    no_samples = logistic(0, 3)
+    assert relative(no_samples.todense(), 0.5 * np.eye(3)) == 0
+    assert relative(no_samples.solve(np.ones(3)), np.full(3, 2.0)) < 1e-15
 
 
 def test_scipy_works_with_the_linear_operator() -> None:

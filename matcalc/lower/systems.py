@@ -40,12 +40,14 @@ class Method(NamedTuple):
 
 
     ``solve`` takes an array of output shape + (K,) and returns one of variable shape + (K,). It raises
-    `numpy.linalg.LinAlgError` where the system, or a part of it that has to be invertible, is singular.
+    `numpy.linalg.LinAlgError` where the system is singular; where it is not ``conclusive``, it may also be only a part
+    that is singular.
     """
 
     name: str
     cost: float
     solve: Callable[[Array], Array]
+    conclusive: bool = True
 
 
 def methods(system: System) -> list[Method]:
@@ -148,7 +150,7 @@ def _solved(
     rest = [label for label in labels if label not in carried and label not in rows]
     order = (*carried, *rows, *rest)
     count, size = blocks.shape[:2]
-    stacked = right.transpose([list(labels).index(label) for label in order]).reshape(count, size, -1)
+    stacked = right.transpose([list(labels).index(label) for label in order]).reshape(count, size, along(rest, lengths))
     solution = solve_matrices(blocks, stacked)
     after = (*carried, *inner, *rest)
     wanted = (*columns, COLUMN)
@@ -290,7 +292,7 @@ def _by_eigenvalues(system: System) -> Iterator[Method]:
         return _turned(current / total[..., None], bases, 1)
 
     cost = sum(EIGENVALUES_COST * size**3 + 4 * system.size * size for size in sizes)
-    yield Method("eigenvalues of the Kronecker factors", cost, solve)
+    yield Method("eigenvalues of the Kronecker factors", cost, solve, conclusive=False)
 
 
 def _matrices(network: Network) -> dict[tuple[int, ...], list[Operand]] | None:
@@ -340,7 +342,7 @@ def _turned(array: Array, bases: Mapping[tuple[int, ...], Array], side: int) -> 
         rest = [axis for axis in range(order) if axis not in axes]
         moved = current.transpose((*axes, *rest))
         matrix = flat.T if side == 0 else flat
-        turned = (matrix @ moved.reshape(size, -1)).reshape(moved.shape)
+        turned = (matrix @ moved.reshape(size, along(rest, dict(enumerate(array.shape))))).reshape(moved.shape)
         current = turned.transpose(np.argsort((*axes, *rest)))
     return current
 
@@ -375,7 +377,7 @@ def _by_low_rank(system: System) -> Iterator[Method]:
         return corrected.reshape((*system.variable_shape, count))
 
     cost = inner[0].cost * (1 + rank / max(1, system.size)) + rank**3 + 2 * rank**2 * system.size
-    yield Method(f"low rank beside {inner[0].name}", cost, solve)
+    yield Method(f"low rank beside {inner[0].name}", cost, solve, conclusive=False)
 
 
 def _open(network: Network) -> tuple[int, ...] | None:
@@ -410,9 +412,10 @@ def _halves(network: Network, dtype: Any) -> tuple[Array, Array]:
     shared = _open(network) or ()
     left, right = _sides(network)
     rank = along(shared, network.lengths)
-    above = contract(left, (*network.rows, *shared), network.lengths, dtype).reshape(-1, rank)
-    beside = contract(right, (*shared, *network.columns), network.lengths, dtype).reshape(rank, -1)
-    return network.number * above, beside
+    above = contract(left, (*network.rows, *shared), network.lengths, dtype)
+    beside = contract(right, (*shared, *network.columns), network.lengths, dtype)
+    height, width = (along(labels, network.lengths) for labels in (network.rows, network.columns))
+    return network.number * above.reshape(height, rank), beside.reshape(rank, width)
 
 
 # --- conjugate gradients -------------------------------------------------------------------------

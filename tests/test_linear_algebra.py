@@ -12,11 +12,11 @@ import pytest
 import matcalc as mc
 from matcalc.errors import DomainError
 from matcalc.expr.dims import Dim
-from matcalc.lower import arrays, factorizations, triangles
+from matcalc.lower import arrays, factorizations, runtime, triangles
 from matcalc.lower.overwriting import OVERWRITE, overwrite_dead
-from matcalc.lower.passes import PIPELINE, inline_expressions, optimize, own_results
+from matcalc.lower.passes import PIPELINE, fold_signs, inline_expressions, optimize, own_results
 from matcalc.lower.program import Argument, Literal, Program, Statement
-from matcalc.lower.sharing import name_inverses, share_factorizations
+from matcalc.lower.sharing import name_inverses, share_factorizations, share_minors
 from matcalc.lower.source import function_source
 from matcalc.lower.symmetric import keep_triangles
 
@@ -85,6 +85,11 @@ def test_factorizations_solve(factorize: Any, make: Any, dtype: Any) -> None:
                     turned = factorizations.solve_factorized_transposed(found, right)
                     close(turned, np.linalg.solve(exact.T, right), dtype)
                     np.testing.assert_array_equal(right, kept)
+                    for solve, transposed in (
+                        (factorizations.solve_factorized, exact),
+                        (factorizations.solve_factorized_transposed, exact.T),
+                    ):
+                        close(solve(found, right.copy(order="K"), True), np.linalg.solve(transposed, right), dtype)
             close(factorizations.inverse_factorized(found), np.linalg.inv(exact), dtype)
             np.testing.assert_allclose(factorizations.logdet_factorized(found), np.linalg.slogdet(exact)[1], rtol=1e-3)
             if size < 6:
@@ -295,6 +300,36 @@ def test_a_factorization_that_one_inverse_needs_is_part_of_it() -> None:
     assert "inverse_lower(a0)" in function_source(name_inverses(share_factorizations(program([triangle], [2])))).text
 
 
+def test_a_determinant_comes_with_the_adjugate() -> None:
+    det = Statement(2, "call", (0,), ("det", "np.linalg.det({0})", ""), ())
+    adj = Statement(3, "call", (0,), ("adj", "adjugate({0})", ""), (N, N))
+    both = share_minors(program([det, adj], [2, 3]))
+    assert [statement.parameters[0] for statement in both.statements] == ["minors", "det", "adj"]
+    assert share_minors(program([det], [2])) == program([det], [2])
+    smooth = adj._replace(target=4, parameters=("smooth_adj", "adjugate({0})", ""))
+    again = share_minors(program([adj, smooth], [3, 4]))
+    assert [statement.parameters[1] for statement in again.statements[1:]] == ["adjugate_of({0})", "adjugate({0})"]
+    for size in SIZES:
+        for matrix in (general(size), np.ones((size, size)), np.diag(np.arange(size, dtype=float))):
+            with np.errstate(all="ignore"):
+                determinant, adjugate = factorizations.minors(matrix)
+                close(adjugate, runtime.adjugate(matrix), np.float64)
+                np.testing.assert_allclose(determinant, np.linalg.det(matrix), rtol=1e-9, atol=1e-9)
+
+
+def test_signs_go_into_numbers() -> None:
+    negated = Statement(2, "negate", (1,), (), (N,))
+    half = Statement(3, "multiply", (Literal(-0.5), 2), (), (N,))
+    again = Statement(4, "negate", (3,), (), (N,))
+    third = Statement(4, "multiply", (Literal(3.0), 3), (), (N,))
+    assert fold_signs(program([negated, half], [3])).statements == (half._replace(operands=(Literal(0.5), 1)),)
+    (folded,) = fold_signs(program([negated, half, again], [4])).statements
+    assert (folded.operation, folded.operands) == ("multiply", (Literal(-0.5), 1))
+    assert len(fold_signs(program([negated, half, third], [4])).statements) == 2
+    used_twice = program([negated, half], [2, 3])
+    assert fold_signs(used_twice) == used_twice
+
+
 def overwritten(given: Program) -> list[int]:
     found = overwrite_dead(given)
     return [statement.target for statement in found.statements if statement.parameters[-1:] == (OVERWRITE,)]
@@ -341,6 +376,19 @@ def test_shared_memory_counts_as_the_same_array() -> None:
     assert overwritten(inlined) == []
     assert overwritten(program([square, turned, product, factorize, solve], [6])) == [4]
     assert overwritten(own_results(program([square, turned, factorize, solve], [3, 6]))) == []
+
+
+def test_a_right_side_is_overwritten() -> None:
+    square = Statement(2, "matmul", (0, 0), (), (N, N))
+    turned = Statement(3, "transpose", (2,), (1, 0), (N, N))
+    factorize = Statement(4, "factorize", (0,), ("",), ())
+    trace = Statement(5, "trace", (2,), (), ())
+    solve = Statement(6, "solve_factorized", (4, 3), (1,), (N, N))
+    assert overwritten(program([square, turned, factorize, trace, solve], [5, 6])) == [6]
+    assert overwritten(program([square, turned, factorize, solve, trace], [5, 6])) == []
+    assert overwritten(program([factorize, solve._replace(operands=(4, 0))], [6])) == []
+    wide = Statement(2, "broadcast", (1,), (), (N, N))
+    assert overwritten(program([wide, factorize, solve._replace(operands=(4, 2))], [6])) == []
 
 
 # --- the same values -----------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import blas, lapack
 
+from .runtime import WELL_CONDITIONED, adjugate
 from .triangles import cleared, mirrored
 
 Array = NDArray[Any]
@@ -120,17 +121,13 @@ def factorize_spd(matrix: Any, overwrite: bool = False) -> Factorization:
     LinAlgError: the matrix is not positive definite.
     """
     array, routines = _working(matrix)
-    # a matrix that was computed has NaN on both sides of the diagonal, and the factor shows it
-    if not overwrite and np.isnan(np.sum(array)):
+    # the routine reads one triangle, and NaN may stand in the other
+    if np.isnan(np.sum(array)):
         return _undefined(array)
-    square, _ = _columns(array)
-    own = np.diagonal(square).copy() if overwrite else square
-    factors, info = routines.potrf(square, lower=1, clean=0, overwrite_a=overwrite)
-    if not info:
-        return Factorization(factors, None, False, np.diagonal(factors).copy())
-    if overwrite and np.isnan(np.sum(own) + np.sum(np.triu(factors, 1))):
-        return _undefined(array)
-    raise np.linalg.LinAlgError(f"{info}-th leading minor of the array is not positive definite")
+    factors, info = routines.potrf(_columns(array)[0], lower=1, clean=0, overwrite_a=overwrite)
+    if info:
+        raise np.linalg.LinAlgError(f"{info}-th leading minor of the array is not positive definite")
+    return Factorization(factors, None, False, np.diagonal(factors).copy())
 
 
 def factorize_symmetric(matrix: Any, overwrite: bool = False) -> Factorization:
@@ -142,6 +139,8 @@ def factorize_symmetric(matrix: Any, overwrite: bool = False) -> Factorization:
     """
     array, routines = _working(matrix)
     square, _ = _columns(array)
+    if np.isnan(np.sum(array)):
+        return _undefined(array)
     own = np.diagonal(square).copy()
     if not (own > 0).all():
         return factorize(array, overwrite)
@@ -170,17 +169,17 @@ def _undefined(array: Array) -> Factorization:
 # --- what a factorization gives ------------------------------------------------------------------
 
 
-def solve_factorized(factorization: Factorization, right: Any) -> Array:
-    """The solution of a system whose matrix was factorized."""
-    return _solution(factorization, right, factorization.turned)
+def solve_factorized(factorization: Factorization, right: Any, overwrite: bool = False) -> Array:
+    """The solution of a system whose matrix was factorized; ``overwrite`` is about the right side."""
+    return _solution(factorization, right, factorization.turned, overwrite)
 
 
-def solve_factorized_transposed(factorization: Factorization, right: Any) -> Array:
+def solve_factorized_transposed(factorization: Factorization, right: Any, overwrite: bool = False) -> Array:
     """The solution of a system with the transpose of the matrix that was factorized."""
-    return _solution(factorization, right, not factorization.turned)
+    return _solution(factorization, right, not factorization.turned, overwrite)
 
 
-def _solution(factorization: Factorization, right: Any, transposed: bool) -> Array:
+def _solution(factorization: Factorization, right: Any, transposed: bool, overwrite: bool) -> Array:
     """The solution of a system with the matrix ``P L U`` of the factors or its transpose."""
     factors, pivots, _, _ = factorization
     right, routines = _working(right)
@@ -188,29 +187,27 @@ def _solution(factorization: Factorization, right: Any, transposed: bool) -> Arr
         factors, right, routines = factors.astype(FLOAT64), right.astype(FLOAT64), DOUBLE
     if not right.size:
         return np.empty(right.shape, dtype=right.dtype)
-    if right.ndim == 1 or right.shape[1] <= FEW:
+    if right.ndim == 1 or right.shape[1] <= FEW or (overwrite and right.flags.f_contiguous):
         if pivots is None:
-            solution, _ = routines.potrs(factors, right, lower=1)
+            solution, _ = routines.potrs(factors, right, lower=1, overwrite_b=overwrite)
         else:
-            solution, _ = routines.getrs(factors, pivots, right, trans=int(transposed))
+            solution, _ = routines.getrs(factors, pivots, right, trans=int(transposed), overwrite_b=overwrite)
         return np.asarray(solution)
+    if pivots is not None and not transposed:
+        rows = np.ascontiguousarray(right[_order(routines, pivots)]).T
+        rows = routines.trsm(1.0, factors, rows, side=1, lower=1, diag=1, trans_a=1, overwrite_b=1)
+        rows = routines.trsm(1.0, factors, rows, side=1, trans_a=1, overwrite_b=1)
+        return np.asarray(rows.T)
+    rows = right.T if overwrite and right.flags.c_contiguous else np.array(right, order="C").T
     if pivots is None:
-        rows = np.array(right, order="C").T
         rows = routines.trsm(1.0, factors, rows, side=1, lower=1, trans_a=1, overwrite_b=1)
         rows = routines.trsm(1.0, factors, rows, side=1, lower=1, overwrite_b=1)
         return np.asarray(rows.T)
-    order = _order(routines, pivots)
-    if transposed:
-        rows = np.array(right, order="C").T
-        rows = routines.trsm(1.0, factors, rows, side=1, overwrite_b=1)
-        rows = routines.trsm(1.0, factors, rows, side=1, lower=1, diag=1, overwrite_b=1)
-        result: Array = np.empty_like(right, order="C")
-        result[order] = rows.T
-        return result
-    rows = np.ascontiguousarray(right[order]).T
-    rows = routines.trsm(1.0, factors, rows, side=1, lower=1, diag=1, trans_a=1, overwrite_b=1)
-    rows = routines.trsm(1.0, factors, rows, side=1, trans_a=1, overwrite_b=1)
-    return np.asarray(rows.T)
+    rows = routines.trsm(1.0, factors, rows, side=1, overwrite_b=1)
+    rows = routines.trsm(1.0, factors, rows, side=1, lower=1, diag=1, overwrite_b=1)
+    result: Array = np.empty_like(right, order="C")
+    result[_order(routines, pivots)] = rows.T
+    return result
 
 
 def _order(routines: Routines, pivots: Array) -> Array:
@@ -267,6 +264,41 @@ def inverse_triangle(factorization: Factorization, overwrite: bool = False) -> A
     _, routines = _working(factors)
     inverse, _ = routines.potri(factors, lower=1, overwrite_c=overwrite)
     return cleared(inverse)
+
+
+# --- determinants of matrices that may be singular -----------------------------------------------
+
+
+def minors(matrix: Any) -> tuple[Any, Array]:
+    """The determinant and the adjugate, right for singular matrices too.
+
+    >>> determinant, adjugated = minors(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    >>> np.round([[determinant, 0], *adjugated], 12)
+    array([[-2.,  0.],
+           [ 4., -2.],
+           [-3.,  1.]])
+    """
+    array, _ = _working(matrix)
+    try:
+        factorization = factorize(array)
+        inverted = inverse_factorized(factorization, overwrite=True)
+    except np.linalg.LinAlgError:
+        return np.linalg.det(array), adjugate(array)
+    determinant = det_factorized(factorization)
+    if np.linalg.norm(array) * np.linalg.norm(inverted) < WELL_CONDITIONED:
+        inverted *= determinant
+        return determinant, inverted
+    return determinant, adjugate(array)
+
+
+def determinant_of(minors: tuple[Any, Array]) -> Any:
+    """The determinant from `minors`."""
+    return minors[0]
+
+
+def adjugate_of(minors: tuple[Any, Array]) -> Array:
+    """The adjugate from `minors`."""
+    return minors[1]
 
 
 # --- in one step ---------------------------------------------------------------------------------

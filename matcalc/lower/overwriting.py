@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from .program import Program, Statement
 from .views import is_fresh, may_be_view
 
 OVERWRITE = "overwrite"
-"""The last parameter of a statement that may write to its first operand, which nothing behind it reads."""
+"""The last parameter of a statement that may write to an operand, which nothing behind it reads."""
 
-WRITERS = frozenset(
-    {"factorize", "inverse_factorized", "inverse_triangle", "triangle_update", "mirrored", "add_diagonal"}
-)
-"""Operations that can put their value in the place of their first operand."""
+WRITERS = {
+    "factorize": 0, "inverse_factorized": 0, "inverse_triangle": 0, "triangle_update": 0, "mirrored": 0,
+    "add_diagonal": 0, "solve_factorized": 1,
+}  # fmt: skip
+"""Operations that can put their value in the place of an operand, and of which."""
 
 ONLY_DIAGONAL = frozenset({"determinant_factorized", "log_determinant_factorized"})
 """What reads no more of a factorization than its diagonal, which is kept apart."""
 
 
 def overwrite_dead(program: Program) -> Program:
-    """Say which statements may write to their first operand: an array made here whose last use they are.
+    """Say which statements may write to an operand: an array made here whose last use they are.
 
     A value that is written where it is used is computed there, so that inlining has been decided before.
     """
@@ -36,21 +39,27 @@ def overwrite_dead(program: Program) -> Program:
     returned = {result for result in program.results if isinstance(result, int)}
     rewritten: list[Statement] = []
     for statement in program.statements:
-        operand = statement.operands[0] if statement.operands else None
-        if (
-            statement.operation in WRITERS
-            and isinstance(operand, int)
-            and operand in definitions
-            and is_fresh(definitions[operand])
-        ):
+        place = WRITERS.get(statement.operation)
+        operand = statement.operands[place] if place is not None else None
+        if isinstance(operand, int) and operand in definitions:
             sharing = aliases.get(operand, {operand})
             others = [reader for value in sharing for reader in readers.get(value, ()) if reader not in sharing]
             first = min(times[statement.target], default=-1)
             before = all(reader == statement.target or max(times[reader], default=-1) < first for reader in others)
-            if before and others.count(statement.target) == 1 and not sharing & returned:
+            once = others.count(statement.target) == 1 and not sharing & returned
+            # a vector is not worth a word
+            if once and before and _is_own(operand, definitions) and len(statement.shape) != 1:
                 statement = statement._replace(parameters=(*statement.parameters, OVERWRITE))
         rewritten.append(statement)
     return program._replace(statements=tuple(rewritten))
+
+
+def _is_own(operand: int, definitions: Mapping[int, Statement]) -> bool:
+    """Whether a value is an array of its own, or the transpose of one."""
+    origin = definitions.get(operand)
+    if origin is not None and origin.operation == "transpose" and isinstance(origin.operands[0], int):
+        origin = definitions.get(origin.operands[0])
+    return origin is not None and is_fresh(origin)
 
 
 def _times(program: Program) -> dict[int, set[int]]:

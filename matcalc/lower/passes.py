@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .overwriting import overwrite_dead
 from .program import Literal, Operand, Program, Statement, use_counts
-from .sharing import name_inverses, share_factorizations
+from .sharing import name_inverses, share_factorizations, share_minors
 from .symmetric import keep_triangles
 from .views import FREE, may_be_view, remove_dead_code
 
@@ -169,6 +169,37 @@ def _selecting(statement: Statement) -> int:
     return mask if isinstance(mask, int) and statement.operands.count(mask) == 1 else -1
 
 
+def fold_signs(program: Program) -> Program:
+    """Put a sign into the number beside it: ``-0.5 * -x`` is ``0.5 * x``."""
+    counts = use_counts(program)
+    definitions: dict[int, Statement] = {}
+    rewritten: list[Statement] = []
+    for statement in program.statements:
+        number, value = _multiple(statement)
+        inner = definitions.get(value) if isinstance(value, int) and counts.get(value) == 1 else None
+        factor, rest = _multiple(inner) if inner is not None else (None, value)
+        if number is not None and factor is not None and 1 in (abs(number), abs(factor)) and number * factor != 1:
+            statement = _multiplied(statement, number * factor, rest)
+        definitions[statement.target] = statement
+        rewritten.append(statement)
+    return remove_dead_code(program._replace(statements=tuple(rewritten)))
+
+
+def _multiple(statement: Statement) -> tuple[float | None, Operand]:
+    """The number and the value that a statement multiplies, if it does."""
+    if statement.operation == "negate":
+        return -1.0, statement.operands[0]
+    if statement.operation == "multiply" and isinstance(statement.operands[0], Literal):
+        return statement.operands[0].value, statement.operands[1]
+    return None, Literal(0.0)
+
+
+def _multiplied(statement: Statement, number: float, value: Operand) -> Statement:
+    if number == -1:
+        return statement._replace(operation="negate", operands=(value,))
+    return statement._replace(operation="multiply", operands=(Literal(number), value))
+
+
 def own_results(program: Program) -> Program:
     """Copy results that are arguments or share memory with an argument or with another result."""
     definitions = {statement.target: statement for statement in program.statements}
@@ -265,9 +296,11 @@ def _mentioned_twice(program: Program) -> set[int]:
 PIPELINE: tuple[Pass, ...] = (
     remove_dead_code,
     turn_products,
+    share_minors,
     share_factorizations,
     keep_triangles,
     name_inverses,
+    fold_signs,
     share_exponentials,
     bare_conditions,
     own_results,

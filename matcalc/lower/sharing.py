@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .program import Program, Statement, use_counts
+from .program import Operand, Program, Statement, use_counts
 from .views import remove_dead_code
 
 FACTORIZED = {"inv": "inverse", "logdet": "log_determinant", "det": "determinant"}
@@ -87,6 +87,45 @@ def _worth_sharing(uses: Sequence[_Use]) -> bool:
         return uses[0].function == "inverse"
     # a determinant alone is defined for singular matrices too
     return any(use.function in ("solve", "inverse") for use in uses)
+
+
+MINORS = {"det": "determinant_of({0})", "adj": "adjugate_of({0})"}
+"""Functions that a matrix with all its minors gives, and how they are called then."""
+
+
+def share_minors(program: Program) -> Program:
+    """Compute a determinant with the adjugate, which is its slope, where that is needed too."""
+    wanted = {statement.operands[0] for statement in program.statements if _minor(statement) == "adj"}
+    if not wanted:
+        return program
+    fresh = 1 + max(statement.target for statement in program.statements)
+    shared: dict[Operand, int] = {}
+    # a second name of the adjugate would be the same array, which results may not share
+    taken: set[tuple[str, Operand]] = set()
+    rewritten: list[Statement] = []
+    for statement in program.statements:
+        name = _minor(statement)
+        if name and statement.operands[0] in wanted:
+            (matrix,) = statement.operands
+            if (name, matrix) in taken:
+                rewritten.append(statement)
+                continue
+            taken.add((name, matrix))
+            if matrix not in shared:
+                shared[matrix] = fresh
+                rewritten.append(Statement(fresh, "call", (matrix,), ("minors", "minors({0})", ""), ()))
+                fresh += 1
+            statement = statement._replace(operands=(shared[matrix],), parameters=(name, MINORS[name], ""))
+        rewritten.append(statement)
+    return program._replace(statements=tuple(rewritten))
+
+
+def _minor(statement: Statement) -> str:
+    """The name of a function that minors give, else nothing."""
+    if statement.operation != "call" or len(statement.operands) != 1:
+        return ""
+    name = str(statement.parameters[0]).removeprefix("smooth_")
+    return name if len(statement.shape) == {"det": 0, "adj": 2}.get(name) else ""
 
 
 def name_inverses(program: Program) -> Program:

@@ -600,7 +600,7 @@ def _of_kind(name: str) -> Write:
 
 def _solve_factorized(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
     suffix = "_transposed" if statement.parameters[0] else ""
-    return writer.call(f"solve_factorized{suffix}", *(text for text, _ in operands))
+    return _in_place(f"solve_factorized{suffix}")(writer, statement, operands)
 
 
 _WRITERS: Mapping[str, Write] = {

@@ -17,6 +17,8 @@ Array = NDArray[Any]
 BLOCK = 64
 """Rows and columns of a block that stays in the cache."""
 
+LOWER = np.tri(BLOCK, dtype=np.float32)
+
 
 class Routines(NamedTuple):
     """The routines of BLAS for symmetric matrices in one working type."""
@@ -46,7 +48,7 @@ def cleared(triangle: Array) -> Array:
         stop = start + BLOCK
         triangle[:start, start:stop] = 0
         corner = triangle[start:stop, start:stop]
-        corner[...] = np.tril(corner)
+        corner *= LOWER[: len(corner), : len(corner)]
     return triangle
 
 

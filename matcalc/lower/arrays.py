@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
+BLOCK = 64
+"""Rows and columns of a block that stays in the cache."""
+
 
 def embed_diagonal(values: Any, size: int) -> Array:
     """Zeros with the values on the diagonal of two new last axes.
@@ -155,6 +158,19 @@ def _pivots(matrix: Any) -> Array:
     if not diagonal.all():
         raise np.linalg.LinAlgError("Singular matrix")
     return diagonal
+
+
+def is_mirrored(matrix: Array) -> bool:
+    """Whether a matrix equals its transpose exactly, in blocks that stay in the cache.
+
+    >>> is_mirrored(np.array([[1.0, 2.0], [2.0, 3.0]]))
+    True
+    """
+    for start in range(0, len(matrix), BLOCK):
+        stop = start + BLOCK
+        if np.count_nonzero(matrix[start:stop, start:] != matrix[start:, start:stop].T):
+            return False
+    return True
 
 
 def polynomial_root(value: int, coefficients: tuple[int, ...], divisor: int = 1) -> int:

@@ -25,6 +25,7 @@ from ..expr.dims import Dim, Shape, shape_text
 from ..expr.nodes import Node
 from ..syntax.greek import as_keyword, spell, spell_keyword
 from . import Declared, lower_program
+from .arrays import is_mirrored
 from .entry import Seen, Surroundings, kind_of
 from .order import Leaf, Path, contraction_path, path_cost
 from .program import Argument, Choice, Program, Size, bind_sizes
@@ -773,7 +774,7 @@ def _is_symmetric(array: Array) -> bool:
     # a small one is compared as bytes by rows and by columns, in a third of the time
     if array.nbytes <= FEW_BYTES and array.tobytes() == array.tobytes("F"):
         return True
-    return _equal(array, array.T, array)
+    return is_mirrored(array) or _equal(array, array.T, array)
 
 
 def _equal(left: Any, right: Any, array: Array) -> bool:

@@ -171,7 +171,6 @@ class Program(NamedTuple):
     kind: str = "hessian"
 
 
-N = "matrix(N, d)"
 PROGRAMS = (
     Program(
         "||M .* (X - U V^T)||_F^2",
@@ -275,6 +274,12 @@ PROGRAMS = (
     Program("x.^2 .* (A x)", "x", {"x": "vector(n)"}, "", "", "jacobian"),
     Program("x / ||x||", "x", {"x": "vector(n)"}, "", "", "jacobian"),
     Program("diag(v) A x", "v", {"v": "vector(n)", "A": "matrix(n, m)"}, "diagonal: n entries", "diagonal", "jacobian"),
+    Program("softmax(X W)", "X", {"X": "matrix(N, d)", "W": "matrix(d, c)"}, "block diagonal: N blocks of c × d", "",
+            "jacobian"),
+    Program("softmax(X W)", "W", {"X": "matrix(N, d)", "W": "matrix(d, c)"},
+            "block diagonal: c blocks of N × d + factored: N c × c d", "", "jacobian"),
+    Program("sum(log(1 + exp(X W))) + ||W||_F^2", "W", {"X": "matrix(N, d)", "W": "matrix(d, c)"},
+            "block diagonal: c blocks of d × d + multiple of the identity", "block by block"),
     Program("X x", "X", {"X": "matrix(n, m)"}, "", "", "jacobian"),
 )  # fmt: skip
 

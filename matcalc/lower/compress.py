@@ -28,7 +28,7 @@ DENSE: tuple[int, ...] = (-1,)
 """The choice to keep the whole derivative as one array."""
 
 
-KINDS = ("block", "blocks", "Kronecker", "dense", "diagonal", "permuted", "repeated", "multiple", "rank")
+KINDS = ("block", "blocks", "Kronecker", "dense", "factored", "diagonal", "permuted", "repeated", "multiple", "rank")
 """The first words of what is said of a term, in the order in which terms are listed."""
 
 
@@ -359,17 +359,23 @@ def structure_text(compressed: Compressed) -> str:
     for summand in compressed.summands:
         way: list[Block] = []
         for ways in summand.components:
-            way += next((w for w in ways[1:] if _separates(w, summand)), ways[0])
+            way += next((apart for apart in ways[1:] if _separates(apart, summand)), ways[0])
         pattern = Pattern(summand.rows, summand.columns, tuple([block.axes for block in way]))
         patterns.append((pattern, _sizes_text(summand.term.sizes)))
     return described(patterns)
 
 
 def _separates(way: Sequence[Block], summand: Summand) -> bool:
-    """Whether no array of a component reaches both rows and columns."""
+    """Whether no array of a component reaches both rows and columns, by which the rank has a bound of its own."""
     rows = set(summand.rows) - set(summand.columns)
     columns = set(summand.columns) - set(summand.rows)
-    return not any(rows & set(block.axes) and columns & set(block.axes) for block in way)
+    if any(rows & set(block.axes) and columns & set(block.axes) for block in way):
+        return False
+    text = _sizes_text(summand.term.sizes)
+    reached = {label for block in way for label in block.axes}
+    opened = text(sorted(reached - {*summand.rows, *summand.columns}))
+    # a bound that is one of the sizes says nothing
+    return opened not in (text(sorted(reached & rows)), text(sorted(reached & columns)))
 
 
 def _sizes_text(dims: Mapping[int, Dim]) -> Callable[[Sequence[int]], str]:
@@ -409,11 +415,11 @@ def _described(pattern: Pattern, text: Callable[[Sequence[int]], str]) -> str:
     if len(groups) == 1:
         inner = _size_text(groups[0], text)
         bound = open_labels(groups[0], pattern)
-        # a bound that is one of the sizes says nothing
         if bound is not None and text(bound) not in (text(groups[0].rows), text(groups[0].columns)):
             inner = f"rank {'at most ' if bound else ''}{text(bound)}: {inner}" if not tied else inner
         elif not tied:
-            inner = f"dense: {inner}"
+            everything = {*groups[0].rows, *groups[0].columns}
+            inner = f"{'dense' if any(everything <= set(part) for part in parts) else 'factored'}: {inner}"
     if not tied:
         return inner if len(groups) == 1 else f"Kronecker product: {inner}"
     kind = "block diagonal" if straight else "blocks along tied axes"

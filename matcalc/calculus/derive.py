@@ -23,6 +23,7 @@ from ..expr.build import (
     permute,
     product,
     scale,
+    split_coefficient,
     zeros,
 )
 from ..expr.dims import Shape
@@ -245,6 +246,10 @@ def _pull_map(node: Map, adjoint: Node, active: set[bytes], lead: int) -> list[t
             continue
         if slope is None:
             result.append((arg, zeros(adjoint.shape[:lead] + arg.shape)))
+            continue
+        coefficient, constant = split_coefficient(adjoint)
+        if axes == names and is_ones(constant) and adjoint.shape == slope.shape:
+            result.append((arg, scale(coefficient, slope)))
             continue
         operands: list[Operand] = [(adjoint, 1, lead_labels + names)]
         if not is_ones(slope):

@@ -231,10 +231,9 @@ def _expand(given: list[Operand], sizes: dict[int, Dim], out: Sequence[int]) -> 
     """Take numbers out of the factors and look through trivial nested products."""
     coefficient: Exact = 1
     plain: list[Operand] = []
-    summed = {label for _, _, names in given for label in names} | set(sizes)
-    summed -= set(out)
+    summed = set(sizes).difference(out)
     next_label = max(sizes, default=-1) + 1
-    stack = list(reversed(given))
+    stack = given[::-1]
     while stack:
         node, exponent, names = stack.pop()
         exponent = exact(exponent)
@@ -297,9 +296,9 @@ def _finish(coefficient: Exact, plain: list[Operand], out: list[int], sizes: dic
     coefficient = exact(coefficient * factor_coefficient)
     if not coefficient:
         return zeros(shape)
-    carried = {label for _, _, names in operands for label in names}
+    carried = {label for _, _, names in operands for label in names} if summed else set()
     extra: list[Operand] = []
-    for label in sorted(summed - carried):
+    for label in sorted(summed - carried) if summed else ():
         factor = size(sizes[label])
         value = as_number(factor)
         if value is not None:
@@ -680,13 +679,17 @@ def _merge_scalars(operands: list[Operand]) -> tuple[list[Operand], Exact]:
 def _canonical(operands: list[Operand], out: Sequence[int], sizes: dict[int, Dim]) -> Node:
     """Number the labels by structure and sort the factors."""
     order = len(out)
-    shape = tuple(sizes[label] for label in out)
+    shape = tuple([sizes[label] for label in out])
     if not operands:
         return Product((), order, shape)
     if len(operands) == 1:
         node, exponent, names = operands[0]
         if exponent == 1 and names == tuple(out) and node.shape == shape:
             return node
+    if not any(names for _, _, names in operands):
+        scalars = [Factor(node, exact(exponent), ()) for node, exponent, _ in operands]
+        scalars.sort(key=_factor_rank)
+        return Product(tuple(scalars), order, shape)
     outer = {label: position for position, label in enumerate(out)}
     inner: list[int] = []
     for _, _, names in operands:
@@ -701,13 +704,17 @@ def _canonical(operands: list[Operand], out: Sequence[int], sizes: dict[int, Dim
             numbering[label] = order + position
     relabelled: list[Factor] = []
     for node, exponent, names in operands:
-        new = tuple(numbering[label] for label in names)
+        new = tuple([numbering[label] for label in names])
         if len(new) == 2 and new[0] > new[1] and is_symmetric(node):
             new = (new[1], new[0])
         relabelled.append(Factor(node, exact(exponent), new))
-    relabelled.sort(key=lambda factor: (factor.node.digest, factor.labels, factor.exponent))
-    all_sizes = shape + tuple(sizes[label] for label in sorted(inner, key=lambda label: numbering[label]))
-    return Product(tuple(relabelled), order, all_sizes)
+    relabelled.sort(key=_factor_rank)
+    inner.sort(key=numbering.__getitem__)
+    return Product(tuple(relabelled), order, shape + tuple([sizes[label] for label in inner]))
+
+
+def _factor_rank(factor: Factor) -> tuple[bytes, tuple[int, ...], Exact]:
+    return factor.node.digest, factor.labels, factor.exponent
 
 
 def _label_order(

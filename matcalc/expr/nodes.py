@@ -255,19 +255,17 @@ def derived(root: Node, key: str, rule: Callable[[Node], T]) -> T:
     key: the name of the fact in `Node.cache`.
     rule: the fact of a node whose operands have theirs in their caches.
     """
-    stack = [root]
+    stack = [] if key in root.cache else [root]
     while stack:
         node = stack[-1]
-        if key in node.cache:
-            stack.pop()
-            continue
         missing = [child for child in node.children if key not in child.cache]
         if missing:
-            stack.extend(missing)
+            stack += missing
             continue
-        tick()
-        node.cache[key] = rule(node)
         stack.pop()
+        if key not in node.cache:
+            tick()
+            node.cache[key] = rule(node)
     value: T = root.cache[key]
     return value
 

@@ -199,18 +199,21 @@ class _Writer:
 
     def appearance(self, root: Node) -> tuple[int, ...]:
         """The ranks of the first variables of a node, ascending."""
-        known = self.keys.get(root.digest)
-        if known is not None:
-            return known
-        for node in postorder(root):
-            if node.digest in self.keys:
+        keys = self.keys
+        stack = [] if root.digest in keys else [root]
+        while stack:
+            node = stack[-1]
+            missing = [child for child in node.children if child.digest not in keys]
+            if missing:
+                stack += missing
                 continue
+            stack.pop()
             if isinstance(node, Variable):
-                self.keys[node.digest] = (self.rank.get(node.name, len(self.rank)),)
+                keys[node.digest] = (self.rank.get(node.name, len(self.rank)),)
             else:
-                found = {rank for child in node.children for rank in self.keys[child.digest]}
-                self.keys[node.digest] = tuple(sorted(found)[:MOST_RANKS])
-        return self.keys[root.digest]
+                found = {rank for child in node.children for rank in keys[child.digest]}
+                keys[node.digest] = tuple(sorted(found)[:MOST_RANKS])
+        return keys[root.digest]
 
     def factor_key(self, factor: Factor) -> tuple[object, ...]:
         constant = isinstance(factor.node, Structure)

@@ -127,6 +127,8 @@ def _arrange(node: Ast, slot: Slot, style: Style) -> list[Piece]:
     """The pieces of a node in its slot: sign first, then brackets, then the body."""
     if isinstance(node, Group):
         return bracketed(node.arg, style.brackets, compact=slot.compact)
+    if isinstance(node, Name):
+        return style.body(node, slot)
     node = unwrap(node)
     if slot.sign == "ask":
         if not starts_negative(node, style.products):

@@ -211,6 +211,9 @@ def _split(text: str) -> list[Token]:
     match, size = _RAW.match, len(text)
     last = ""
     while position < size:
+        if text[position] == " ":
+            position += 1
+            continue
         found = match(text, position)
         if found is None:
             raise hints.stray_character(text, position)

@@ -40,12 +40,27 @@ def network(layers: int) -> tuple[str, dict[str, str], tuple[str, ...]]:
 
 
 def test_ten_thousand_summands() -> None:
+    """Read, differentiated and printed within 2 s; the best of three, for other work on the machine costs time, too."""
     text = " + ".join(f"sin({count} x)" for count in range(1, 10_001))
     formulas: list[str] = []
-    seconds = spent(lambda: formulas.append(mc.derive(text, "x", {"x": "scalar"}).formula))
+    seconds = min(spent(lambda: formulas.append(mc.derive(text, "x", {"x": "scalar"}).formula)) for _ in range(3))
     expected = ["cos(x)", *(f"{count} cos({count} x)" for count in range(2, 10_001))]
     assert sorted(formulas[0].split(" + ")) == sorted(expected)
-    assert seconds < 5
+    assert seconds < 2
+
+
+@pytest.mark.parametrize(
+    "term",
+    ["log({} + x^2)", "{} x^2", "exp({} x) y", "z^T A{} z"],
+    ids=["logarithms", "like terms", "products", "matrices of inferred types"],
+)
+def test_sums_cost_their_length(term: str) -> None:
+    def seconds(count: int) -> float:
+        text = "x, y: scalar; " + " + ".join(term.format(number) for number in range(1, count + 1))
+        variable = "z" if "z" in term else "x"
+        return min(spent(lambda: mc.derive(text, variable).formula) for _ in range(2))
+
+    assert seconds(2000) < 10 * seconds(400)
 
 
 def test_a_thousand_brackets() -> None:

@@ -76,6 +76,18 @@ def test_matcalc_agrees_with_the_programs_by_hand(workload: Workload, threads: i
         assert all(np.array_equal(arrays[name], array) for name, array in kept.items()), "an argument was changed"
 
 
+def test_halves_of_the_rows_make_the_whole() -> None:
+    arrays = {"X": np.arange(10.0).reshape(5, 2), "y": np.arange(5.0), "w": np.ones(2)}
+
+    def make(part: Mapping[str, Any]) -> numpy_expert.Evaluate:
+        return lambda: (part["X"].T @ part["y"], part["w"])
+
+    f = numpy_expert.halves(arrays, ("X", "y"), make, lambda a, b: (a[0] + b[0], a[1]), one_blas=False)
+    total, kept = f()
+    assert np.array_equal(total, arrays["X"].T @ arrays["y"])
+    assert kept is arrays["w"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("workload", WORKLOADS, ids=by_name)
 @pytest.mark.parametrize("peer", [peer for peer in PEERS if peer.module not in ALWAYS], ids=by_name)

@@ -20,6 +20,7 @@ import os
 import random
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -45,6 +46,9 @@ from .workloads import LEFT_OUT, Array, Case, growth_cases, quick_cases, table_c
 REFERENCE = "jax"
 GROWTH_PEERS = ("matcalc", "expert", "jax")
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+CACHES = {"TORCHINDUCTOR_CACHE_DIR": "{folder}/torch", "PYTENSOR_FLAGS": "base_compiledir={folder}/pytensor"}
+"""What peers keep on disk is empty at the start, or a first call would be one only once."""
+
 ENVIRONMENT = {"JAX_PLATFORMS": "cpu", "JAX_ENABLE_X64": "1"}
 
 
@@ -260,7 +264,9 @@ def main(words: Sequence[str] | None = None) -> int:
     how = how._replace(rounds=arguments.rounds or how.rounds, seconds=arguments.seconds or how.seconds)
     seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(2**32)
     print(f"seed {seed}, {arguments.threads} thread(s); in brackets: time over that of {BASE}")
-    results = run(cases, chosen_peers(arguments), how, seed, arguments.json)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ.update({name: value.format(folder=folder) for name, value in CACHES.items()})
+        results = run(cases, chosen_peers(arguments), how, seed, arguments.json)
     return 1 if any(row.is_wrong for row in results.rows) else 0
 
 

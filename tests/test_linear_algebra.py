@@ -226,6 +226,24 @@ def test_infinities_against_a_triangle() -> None:
         assert np.isnan(triangles.triangle_inner(triangle, np.array([[np.inf, 0.0], [0.0, -np.inf]])))
 
 
+@pytest.mark.parametrize("size", [1, 2, 63, 64, 65, 130, 200])
+def test_structure_is_recognised(size: int) -> None:
+    """Every entry counts, in the corners of blocks and beside them."""
+    whole = definite(size)
+    lower = np.tril(whole)
+    assert arrays.is_mirrored(whole)
+    assert arrays.is_lower(lower)
+    assert arrays.is_lower(lower.T) == (size == 1)
+    places = np.random.default_rng(0).integers(0, size, (200, 2))
+    for row, column in [*places, (0, size - 1), (max(size - 2, 0), size - 1), (size - 1, 0)]:
+        for value in (1e-9, np.nan):
+            bent, filled = whole.copy(), lower.copy()
+            bent[row, column] += value
+            filled[row, column] = value
+            assert arrays.is_mirrored(bent) == (row == column and not np.isnan(value))
+            assert arrays.is_lower(filled) == (row >= column)
+
+
 # --- passes --------------------------------------------------------------------------------------
 
 S, Y = Argument("S", (N, N), frozenset({"spd"})), Argument("y", (N,))

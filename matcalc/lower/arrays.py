@@ -12,6 +12,9 @@ Array = NDArray[Any]
 BLOCK = 64
 """Rows and columns of a block that stays in the cache."""
 
+ABOVE = np.arange(BLOCK)[:, None] < np.arange(BLOCK)
+"""Which entries of a block are above its diagonal."""
+
 
 def embed_diagonal(values: Any, size: int) -> Array:
     """Zeros with the values on the diagonal of two new last axes.
@@ -169,6 +172,22 @@ def is_mirrored(matrix: Array) -> bool:
     for start in range(0, len(matrix), BLOCK):
         stop = start + BLOCK
         if np.count_nonzero(matrix[start:stop, start:] != matrix[start:, start:stop].T):
+            return False
+    return True
+
+
+def is_lower(matrix: Array) -> bool:
+    """Whether a matrix has only zeros above its diagonal.
+
+    >>> is_lower(np.array([[1.0, 0.0], [2.0, 3.0]]))
+    True
+    """
+    for start in range(0, len(matrix), BLOCK):
+        stop = start + BLOCK
+        corner = matrix[start:stop, start:stop] != 0
+        if np.count_nonzero(corner & ABOVE[: len(corner), : len(corner)]):
+            return False
+        if np.count_nonzero(matrix[start:stop, stop:] != 0):
             return False
     return True
 

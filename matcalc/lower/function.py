@@ -25,7 +25,7 @@ from ..expr.dims import Dim, Shape, shape_text
 from ..expr.nodes import Node
 from ..syntax.greek import as_keyword, spell, spell_keyword
 from . import Declared, lower_program
-from .arrays import is_mirrored
+from .arrays import is_lower, is_mirrored
 from .entry import Seen, Surroundings, kind_of
 from .order import Leaf, Path, contraction_path, path_cost
 from .program import Argument, Choice, Program, Size, bind_sizes
@@ -743,12 +743,12 @@ def _check_properties(argument: Argument, array: Any) -> None:
             raise DomainError(
                 f"{name} was declared skew but {name}.T is not -{name}", hint=f"pass ({name} - {name}.T) / 2"
             )
-        if not properties.isdisjoint(LOWER) and not _equal(np.triu(array, 1), 0, array):
+        if not properties.isdisjoint(LOWER) and not is_lower(array) and not _equal(np.triu(array, 1), 0, array):
             raise DomainError(
                 f"{name} was declared {_first(properties & LOWER)} but has entries above the diagonal",
                 hint=f"pass np.tril({name}), or leave the property out of the declaration",
             )
-        if not properties.isdisjoint(UPPER) and not _equal(np.tril(array, -1), 0, array):
+        if not properties.isdisjoint(UPPER) and not is_lower(array.T) and not _equal(np.tril(array, -1), 0, array):
             raise DomainError(
                 f"{name} was declared {_first(properties & UPPER)} but has entries below the diagonal",
                 hint=f"pass np.triu({name}), or leave the property out of the declaration",

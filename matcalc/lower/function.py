@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linecache
+import os
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,7 @@ from functools import partial
 from hashlib import blake2b
 from importlib import import_module
 from itertools import repeat
+from math import prod
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -28,14 +30,17 @@ from . import Declared, lower_program
 from .arrays import is_lower, is_mirrored
 from .entry import Seen, Surroundings, kind_of
 from .order import Leaf, Path, contraction_path, path_cost
+from .panels import Machine
 from .program import Argument, Choice, Program, Size, bind_sizes
+from .schedule import Scheduled, schedule
 from .source import Source, function_source, module_source, program_names, user_names
+from .workspace import Buffer, Workspaces
 
 Array = NDArray[Any]
 
 MODULES: Mapping[str, str] = MappingProxyType({"np": "numpy", "linalg": "scipy.linalg", "special": "scipy.special"})
-KERNELS = ("arrays", "runtime", "triangles", "factorizations", "runtime_scipy")
-BUILTINS: Mapping[str, Any] = MappingProxyType({"float": float, "min": min})
+KERNELS = ("workspace", "arrays", "runtime", "triangles", "factorizations", "runtime_scipy")
+BUILTINS: Mapping[str, Any] = MappingProxyType({"range": range, "slice": slice, "float": float, "min": min})
 SHORTCUTS: Mapping[str, Any] = MappingProxyType({"add_reduce": np.add.reduce})
 
 FAST = (np.dtype(np.float64), np.dtype(np.float32))
@@ -45,6 +50,9 @@ NO_SIZES: Mapping[str, int] = MappingProxyType({})
 
 SIGNATURES = 8
 """How many sets of shapes are remembered."""
+
+LONG = 1 << 20
+"""Entries of a result for which a plan is made however many sets of shapes there were."""
 
 ORDERS = 32
 """For how many magnitudes of the sizes the order of products is remembered."""
@@ -72,10 +80,11 @@ class ArgumentSpec(NamedTuple):
 
 
 class _Code(NamedTuple):
-    """A function that was made from a text, and the sizes that it takes by name: parameter and name of the size."""
+    """A function made from the text of a program, and the sizes that it takes: parameter and name of the size."""
 
     function: Callable[..., Any]
     parameters: tuple[tuple[str, str], ...]
+    program: Program
 
 
 class _Bound(NamedTuple):
@@ -183,6 +192,7 @@ def compiled(program: Program, shapes: Sequence[Shape], *, single: bool, check: 
     text, parameters = _runnable(program)
     passed = {size.name: names.sizes[size.name] for size in program.sizes if size.argument == -1}
     return Compiled(
+        program=program,
         text=text.text,
         required=text.required,
         source=module_source(program),
@@ -221,14 +231,15 @@ class Compiled:
     """
 
     __slots__ = (
-        "__weakref__", "_bounds", "_checked", "_fields", "_function", "_names", "_orders", "_quiet",
-        "_sizes", "arguments", "check", "choices", "fits", "nonzero", "parameters", "passed", "recipe",
-        "required", "result_shapes", "single", "source", "surroundings", "text",
+        "__weakref__", "_bounds", "_checked", "_fields", "_function", "_met", "_names", "_orders", "_quiet",
+        "_sizes", "arguments", "check", "choices", "fits", "nonzero", "parameters", "passed",
+        "program", "recipe", "required", "result_shapes", "single", "source", "surroundings", "text",
     )  # fmt: skip
 
     def __init__(
         self,
         *,
+        program: Program,
         text: str,
         required: Sequence[str],
         source: str,
@@ -243,11 +254,12 @@ class Compiled:
         check: bool,
     ) -> None:
         self._fields: dict[str, Any] = {
-            "text": text, "required": tuple(required), "source": source, "arguments": tuple(arguments),
-            "shapes": tuple(shapes), "passed": dict(passed), "parameters": dict(parameters),
+            "program": program, "text": text, "required": tuple(required), "source": source,
+            "arguments": tuple(arguments), "shapes": tuple(shapes), "passed": dict(passed), "parameters": dict(parameters),
             "nonzero": tuple(nonzero), "fits": tuple(fits), "choices": tuple(choices), "single": single,
             "check": check,
         }  # fmt: skip
+        self.program = program
         self.text = text
         self.required = tuple(required)
         self.source = source
@@ -274,6 +286,7 @@ class Compiled:
         # dictionaries are replaced, never changed, so that threads need no lock
         self._bounds: dict[tuple[Any, ...], _Bound] = {}
         self._orders: dict[tuple[int, ...], _Code] = {}
+        self._met = 0
         self._function = self._load(self.text, self.required)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -287,11 +300,14 @@ class Compiled:
         """The shape of every argument, by name."""
         return {argument.name: argument.shape for argument in self.arguments}
 
-    def _load(self, text: str, required: Sequence[str]) -> Callable[..., Any]:
+    def _load(self, text: str, required: Sequence[str], buffers: Sequence[Buffer] = ()) -> Callable[..., Any]:
         """Run a generated definition; the text has no name in it that was not made here."""
         mark = blake2b(text.encode(), digest_size=6).hexdigest()
         filename = f"<matcalc-{mark}-{id(self):x}>"
         namespace: dict[str, Any] = {"__builtins__": {"__import__": _import_numpy}, **_namespace(required)}
+        if buffers:
+            spaces = Workspaces(buffers)
+            namespace.update(take=spaces.take, give=spaces.give)
         exec(compile(text, filename, "exec"), namespace)  # noqa: S102
         lines = [f"{line}\n" for line in text.split("\n")]
         linecache.cache[filename] = (len(text), None, lines, filename)
@@ -429,14 +445,38 @@ class Compiled:
             for shape in self.result_shapes
         )
         code = self._code_for(sizes)
-        bound = _Bound(sizes, results, code.function, {parameter: sizes[name] for parameter, name in code.parameters})
+        passed = {parameter: sizes[name] for parameter, name in code.parameters}
+        self._met += 1
+        planned = self.plan(sizes, code.program) if self._met <= SIGNATURES or _is_long(results) else None
+        if planned is None:
+            bound = _Bound(sizes, results, code.function, passed)
+        else:
+            bound = _Bound(sizes, results, self._load(*planned), {})
         recent = list(self._bounds.items())[1 - SIGNATURES :]
         self._bounds = {**dict(recent), signature: bound}
         return bound
 
+    def plan(self, sizes: Mapping[str, int], program: Program | None = None) -> Scheduled | None:
+        """What runs for arrays of given sizes, or None where that is the text for all sizes.
+
+        Parameters
+        ----------
+        sizes: a value for every named size.
+        program: the program in the order of products for these sizes, where that is known.
+        """
+        program = self._code_for(sizes).program if program is None else program
+        dims = [dim for argument in program.arguments for dim in argument.shape]
+        if any(name not in sizes for name in (*(name for dim in dims for name in dim.names), *_sizes_of(program))):
+            return None
+        return schedule(program, sizes, Machine(threads=product_threads()))
+
     def _code_for(self, sizes: Mapping[str, int]) -> _Code:
         """The function in the best order of products for some sizes; the default one where that is hardly worse."""
-        default = _Code(self._function, tuple((parameter, name) for name, parameter in self.parameters.items()))
+        default = _Code(
+            self._function,
+            tuple((parameter, name) for name, parameter in self.parameters.items()),
+            self.program,
+        )
         if self.recipe is None or any(name not in sizes for choice in self.choices for name in _names_of(choice)):
             return default
         # sizes that are close have the same best order
@@ -453,7 +493,7 @@ class Compiled:
             program = lower_program(self.recipe.outputs, self.recipe.arguments, {**self.recipe.sizes, **sizes})
             text, parameters = _runnable(program)
             function = self._load(text.text, text.required)
-            code = _Code(function, tuple((parameter, name) for name, parameter in parameters.items()))
+            code = _Code(function, tuple((parameter, name) for name, parameter in parameters.items()), program)
         recent = list(self._orders.items())[1 - ORDERS :]
         self._orders = {**dict(recent), scale: code}
         return code
@@ -560,6 +600,25 @@ class Compiled:
 
 def _rebuild(fields: Mapping[str, Any]) -> Compiled:
     return Compiled(**fields)
+
+
+def _sizes_of(program: Program) -> list[str]:
+    return [size.name for size in program.sizes]
+
+
+def _is_long(results: Sequence[tuple[int, ...]]) -> bool:
+    """Whether a result is so large that making its plan takes no time beside computing it."""
+    return any(prod(shape) > LONG for shape in results if -1 not in shape)
+
+
+def product_threads() -> int:
+    """How many threads the products of matrices use: what the environment says, else one for each core."""
+    for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
+        value = os.environ.get(name, "").partition(",")[0]
+        if value.isdecimal() and int(value):
+            return int(value)
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
 
 
 def _names_of(choice: Choice) -> list[str]:

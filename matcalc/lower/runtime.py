@@ -97,7 +97,7 @@ def _trailing(core: int) -> tuple[int, ...]:
     return tuple(range(-core, 0))
 
 
-def _finite(top: Any) -> Any:
+def finite(top: Any) -> Any:
     """What is taken away before an exponential: 0 in place of an infinity."""
     if np.isfinite(top).all():
         return top
@@ -118,7 +118,7 @@ def quiet_logsumexp(x: Any, core: int = 1) -> Any:
             return np.log(np.exp(x - top).sum()) + top
     axes = _trailing(core)
     x = np.asarray(x, dtype=floating(x))
-    top = _finite(np.max(x, axis=axes, keepdims=True))
+    top = finite(np.max(x, axis=axes, keepdims=True))
     return np.log(np.sum(np.exp(x - top), axis=axes)) + np.squeeze(top, axis=axes)
 
 
@@ -138,7 +138,7 @@ def exponentials(x: Any) -> tuple[Array, Array, Array, Array]:
     The largest entry, the entries less that, the exponentials of those and their sum.
     """
     x = np.asarray(x, dtype=floating(x))
-    top = _finite(x.max(axis=-1, keepdims=True))
+    top = finite(x.max(axis=-1, keepdims=True))
     shifted = x - top
     weights = np.exp(shifted)
     return top, shifted, weights, weights.sum(axis=-1, keepdims=True)
@@ -266,6 +266,23 @@ def prodexcept2(x: Any, core: int = 1) -> Any:
     pairs = prodexcept(wide)
     pairs[..., places, places] = 0
     return pairs.reshape(*lead, *block, *block)
+
+
+def weighted_gram(X: Array, weights: Array, rows: Array, out: Array) -> Array:
+    """``X^T diag(weights) X`` into an array; of weights that are not negative half of it is computed.
+
+    Parameters
+    ----------
+    X: N × d.
+    weights: N.
+    rows: N × d, for what is computed on the way.
+    out: d × d.
+    """
+    if weights.min() >= 0:
+        np.multiply(np.sqrt(weights)[:, None], X, rows)
+        return np.dot(rows.T, rows, out)
+    np.multiply(weights[:, None], X, rows)
+    return np.dot(X.T, rows, out)
 
 
 # --- matrices ------------------------------------------------------------------------------------

@@ -43,10 +43,10 @@ MODULES = {
     "linalg": "from scipy import linalg",
     "special": "from scipy import special",
 }
-KERNELS = ("arrays", "runtime", "triangles", "factorizations", "runtime_scipy")
+KERNELS = ("workspace", "arrays", "runtime", "triangles", "factorizations", "runtime_scipy")
 """Modules beside this one whose functions generated code may call."""
 
-BUILTINS = ("float", "min")
+BUILTINS = ("float", "min", "range", "slice")
 
 SHORTCUTS = ("add_reduce",)
 """Names that only the text that runs uses, for what NumPy reaches in several steps."""
@@ -90,7 +90,7 @@ def user_names(program: Program) -> Names:
 
 def function_source(program: Program) -> Source:
     """The text to run: names made by counting, and each statement in the spelling that takes the least time."""
-    return _Writer(program, program_names(program), quick=True).function("f")
+    return StatementWriter(program, program_names(program), quick=True).function("f")
 
 
 def module_source(program: Program, function: str = "f") -> str:
@@ -106,7 +106,7 @@ def module_source(program: Program, function: str = "f") -> str:
     def f(A, x):
         return x @ (A @ x)
     """
-    source = _Writer(program, user_names(program), quick=False).function(function)
+    source = StatementWriter(program, user_names(program), quick=False).function(function)
     lines = [MODULES[name] for name in ("np", "linalg", "special") if name in source.required]
     lines = sorted(lines, key=lambda line: line.startswith("from"))
     by_module: dict[str, list[str]] = {}
@@ -133,7 +133,7 @@ def _kernel_modules() -> Mapping[str, str]:
     return found
 
 
-class _Writer:
+class StatementWriter:
     """Writes the text of one program."""
 
     def __init__(self, program: Program, names: Names, *, quick: bool) -> None:
@@ -382,22 +382,22 @@ def _inside(text: Text, level: int) -> str:
     return text[0] if text[1] >= level else f"({text[0]})"
 
 
-Write = Callable[[_Writer, Statement, Sequence[Text]], Text]
+Write = Callable[[StatementWriter, Statement, Sequence[Text]], Text]
 
 
 def _binary(sign: str, level: int) -> Write:
-    def write(_writer: _Writer, _statement: Statement, operands: Sequence[Text]) -> Text:
+    def write(_writer: StatementWriter, _statement: Statement, operands: Sequence[Text]) -> Text:
         left, right = operands
         return f"{_inside(left, level)} {sign} {_inside(right, level + 1)}", level
 
     return write
 
 
-def _negate(_writer: _Writer, _statement: Statement, operands: Sequence[Text]) -> Text:
+def _negate(_writer: StatementWriter, _statement: Statement, operands: Sequence[Text]) -> Text:
     return f"-{_inside(operands[0], UNARY)}", UNARY
 
 
-def _square(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+def _square(writer: StatementWriter, statement: Statement, operands: Sequence[Text]) -> Text:
     text, level = operands[0]
     if level == ATOM and text.isidentifier():
         return f"{text} * {text}", MULTIPLY
@@ -406,17 +406,17 @@ def _square(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> 
     return writer.call("np.square", text)
 
 
-def _sqrt(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+def _sqrt(writer: StatementWriter, statement: Statement, operands: Sequence[Text]) -> Text:
     return writer.as_number(statement, writer.call("np.sqrt", operands[0][0]))
 
 
-def _power(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+def _power(writer: StatementWriter, statement: Statement, operands: Sequence[Text]) -> Text:
     if statement.plain:
         return writer.as_number(statement, writer.call("np.power", operands[0][0], operands[1][0]))
     return f"{_inside(operands[0], ATOM)} ** {_inside(operands[1], UNARY)}", POWER
 
 
-def _transpose(_writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+def _transpose(_writer: StatementWriter, statement: Statement, operands: Sequence[Text]) -> Text:
     axes = statement.parameters
     value = _inside(operands[0], ATOM)
     if axes == tuple(reversed(range(len(axes)))):
@@ -424,7 +424,7 @@ def _transpose(_writer: _Writer, statement: Statement, operands: Sequence[Text])
     return f"{value}.transpose({', '.join(map(str, axes))})", ATOM
 
 
-def _expand(_writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+def _expand(_writer: StatementWriter, statement: Statement, operands: Sequence[Text]) -> Text:
     pattern = ["None" if new else ":" for new in statement.parameters]
     while len(pattern) > 1 and pattern[-1] == ":" and "None" in pattern[:-1]:
         pattern.pop()
@@ -435,19 +435,19 @@ def _axis(axes: Sequence[Parameter]) -> str:
     return f"axis={axes[0]}" if len(axes) == 1 else f"axis=({', '.join(map(str, axes))})"
 
 
-def _sum(_writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+def _sum(_writer: StatementWriter, statement: Statement, operands: Sequence[Text]) -> Text:
     axes = statement.parameters
     return f"{_inside(operands[0], ATOM)}.sum({_axis(axes) if axes else ''})", ATOM
 
 
-def _diagonal(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+def _diagonal(writer: StatementWriter, statement: Statement, operands: Sequence[Text]) -> Text:
     first, second = statement.parameters
     if len(statement.shape) == 1:
         return writer.call("np.diagonal", operands[0][0])
     return writer.call("np.diagonal", operands[0][0], f"axis1={first}", f"axis2={second}")
 
 
-def _slice(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+def _slice(writer: StatementWriter, statement: Statement, operands: Sequence[Text]) -> Text:
     axis, start, stop = statement.parameters
     assert isinstance(axis, int)
     assert isinstance(start, Dim)
@@ -456,7 +456,7 @@ def _slice(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> T
     return f"{_inside(operands[0], ATOM)}[{':, ' * axis}{first}:{writer.dim(stop)}]", ATOM
 
 
-def _element(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+def _element(writer: StatementWriter, statement: Statement, operands: Sequence[Text]) -> Text:
     axis, index = statement.parameters
     assert isinstance(axis, int)
     assert isinstance(index, Dim)
@@ -466,18 +466,18 @@ def _element(writer: _Writer, statement: Statement, operands: Sequence[Text]) ->
     return f"{_inside(operands[0], ATOM)}[{':, ' * axis}{writer.dim(index)}]", ATOM
 
 
-def _reshape(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+def _reshape(writer: StatementWriter, statement: Statement, operands: Sequence[Text]) -> Text:
     value = _inside(operands[0], ATOM)
     if len(statement.shape) == 1:
         return f"{value}.reshape(-1)", ATOM
     return f"{value}.reshape({', '.join(writer.dim(dim) for dim in statement.shape)})", ATOM
 
 
-def _broadcast(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+def _broadcast(writer: StatementWriter, statement: Statement, operands: Sequence[Text]) -> Text:
     return writer.call("np.broadcast_to", operands[0][0], writer.shape(statement.shape))
 
 
-def _full(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+def _full(writer: StatementWriter, statement: Statement, operands: Sequence[Text]) -> Text:
     value = statement.operands[0]
     shape = writer.shape(statement.shape)
     if value == Literal(0.0):
@@ -487,20 +487,20 @@ def _full(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Te
     return writer.call("np.full", shape, operands[0][0], writer.with_dtype())
 
 
-def _copy(_writer: _Writer, _statement: Statement, operands: Sequence[Text]) -> Text:
+def _copy(_writer: StatementWriter, _statement: Statement, operands: Sequence[Text]) -> Text:
     return f"{_inside(operands[0], ATOM)}.copy()", ATOM
 
 
 def _function(name: str) -> Write:
     """A call with the operands alone."""
 
-    def write(writer: _Writer, _statement: Statement, operands: Sequence[Text]) -> Text:
+    def write(writer: StatementWriter, _statement: Statement, operands: Sequence[Text]) -> Text:
         return writer.call(name, *(text for text, _ in operands))
 
     return write
 
 
-def _tensordot(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+def _tensordot(writer: StatementWriter, statement: Statement, operands: Sequence[Text]) -> Text:
     left, right = statement.parameters
     assert isinstance(left, tuple)
     assert isinstance(right, tuple)
@@ -511,19 +511,19 @@ def _tensordot(writer: _Writer, statement: Statement, operands: Sequence[Text]) 
 def _constant(name: str) -> Write:
     """A constant array made from its sizes and the working type."""
 
-    def write(writer: _Writer, statement: Statement, _operands: Sequence[Text]) -> Text:
+    def write(writer: StatementWriter, statement: Statement, _operands: Sequence[Text]) -> Text:
         sizes = [writer.dim(dim) for dim in statement.parameters if isinstance(dim, Dim)]
         return writer.call(name, *sizes, writer.with_dtype())
 
     return write
 
 
-def _shifted_eye(writer: _Writer, statement: Statement, _operands: Sequence[Text]) -> Text:
+def _shifted_eye(writer: StatementWriter, statement: Statement, _operands: Sequence[Text]) -> Text:
     length, size, offset = (writer.dim(dim) for dim in statement.parameters if isinstance(dim, Dim))
     return writer.call("np.eye", length, size, *([] if offset == "0" else [offset]), writer.with_dtype())
 
 
-def _unit(writer: _Writer, statement: Statement, _operands: Sequence[Text]) -> Text:
+def _unit(writer: StatementWriter, statement: Statement, _operands: Sequence[Text]) -> Text:
     place, size = statement.parameters
     assert isinstance(place, Dim)
     assert isinstance(size, Dim)
@@ -531,7 +531,7 @@ def _unit(writer: _Writer, statement: Statement, _operands: Sequence[Text]) -> T
     return writer.call("one_hot", "1.0", writer.dim(place - 1), writer.dim(size), "dtype")
 
 
-def _one_hot(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+def _one_hot(writer: StatementWriter, statement: Statement, operands: Sequence[Text]) -> Text:
     place, size = statement.parameters
     assert isinstance(place, Dim)
     assert isinstance(size, Dim)
@@ -539,7 +539,7 @@ def _one_hot(writer: _Writer, statement: Statement, operands: Sequence[Text]) ->
     return writer.call("one_hot", operands[0][0], writer.dim(place), writer.dim(size), "dtype")
 
 
-def _arange(writer: _Writer, statement: Statement, _operands: Sequence[Text]) -> Text:
+def _arange(writer: StatementWriter, statement: Statement, _operands: Sequence[Text]) -> Text:
     start, size = statement.parameters
     assert isinstance(start, Dim)
     assert isinstance(size, Dim)
@@ -548,7 +548,7 @@ def _arange(writer: _Writer, statement: Statement, _operands: Sequence[Text]) ->
     return writer.call("np.arange", writer.dim(start), writer.dim(start + size), writer.with_dtype())
 
 
-def _cumulative_sum(_writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+def _cumulative_sum(_writer: StatementWriter, statement: Statement, operands: Sequence[Text]) -> Text:
     axis, backward = statement.parameters
     assert isinstance(axis, int)
     value = _inside(operands[0], ATOM)
@@ -559,20 +559,20 @@ def _cumulative_sum(_writer: _Writer, statement: Statement, operands: Sequence[T
     return f"{value}{flip}.cumsum({argument}){flip}", ATOM
 
 
-def _embed(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+def _embed(writer: StatementWriter, statement: Statement, operands: Sequence[Text]) -> Text:
     axis, offset, size = statement.parameters
     assert isinstance(offset, Dim)
     assert isinstance(size, Dim)
     return writer.call("embed", operands[0][0], str(axis), writer.dim(offset), writer.dim(size))
 
 
-def _embed_diagonal(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+def _embed_diagonal(writer: StatementWriter, statement: Statement, operands: Sequence[Text]) -> Text:
     size = statement.parameters[0]
     assert isinstance(size, Dim)
     return writer.call("embed_diagonal", operands[0][0], writer.dim(size))
 
 
-def _scatter_half(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+def _scatter_half(writer: StatementWriter, statement: Statement, operands: Sequence[Text]) -> Text:
     size = statement.parameters[0]
     assert isinstance(size, Dim)
     return writer.call("scatter_half", operands[0][0], writer.dim(size))
@@ -581,7 +581,7 @@ def _scatter_half(writer: _Writer, statement: Statement, operands: Sequence[Text
 def _in_place(name: str) -> Write:
     """A call with the operands, which says whether the first one may be overwritten."""
 
-    def write(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+    def write(writer: StatementWriter, statement: Statement, operands: Sequence[Text]) -> Text:
         lost = ["overwrite=True"] if statement.parameters[-1:] == (OVERWRITE,) else []
         return writer.call(name, *(text for text, _ in operands), *lost)
 
@@ -591,14 +591,14 @@ def _in_place(name: str) -> Write:
 def _of_kind(name: str) -> Write:
     """A call of the function for the kind of matrix, which says whether the matrix may be overwritten."""
 
-    def write(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+    def write(writer: StatementWriter, statement: Statement, operands: Sequence[Text]) -> Text:
         kind = statement.parameters[0]
         return _in_place(f"{name}_{kind}" if kind else name)(writer, statement, operands)
 
     return write
 
 
-def _solve_factorized(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+def _solve_factorized(writer: StatementWriter, statement: Statement, operands: Sequence[Text]) -> Text:
     suffix = "_transposed" if statement.parameters[0] else ""
     return _in_place(f"solve_factorized{suffix}")(writer, statement, operands)
 
@@ -613,8 +613,8 @@ _WRITERS: Mapping[str, Write] = {
     "square": _square,
     "sqrt": _sqrt,
     "power": _power,
-    "map": _Writer.template,
-    "call": _Writer.template,
+    "map": StatementWriter.template,
+    "call": StatementWriter.template,
     "transpose": _transpose,
     "expand": _expand,
     "sum": _sum,
@@ -693,7 +693,7 @@ METHODS = re.compile(r"np\.(max|min|prod|var|std)\(\{0\}, (axis=[^{}]*)\)")
 """Functions that are quicker as methods of an array."""
 
 
-def _quick_form(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+def _quick_form(writer: StatementWriter, statement: Statement, operands: Sequence[Text]) -> Text:
     """A map or call in the spelling that takes the least time."""
     template = statement.parameters[1]
     assert isinstance(template, str)
@@ -710,7 +710,7 @@ def _quick_form(writer: _Writer, statement: Statement, operands: Sequence[Text])
     return writer.filled(template, statement, operands)
 
 
-def _quick_matmul(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+def _quick_matmul(writer: StatementWriter, statement: Statement, operands: Sequence[Text]) -> Text:
     """A product of matrices and vectors as a method; a vector stands in front of a matrix rather than transpose it."""
     left, right = statement.operands
     orders = writer.order(left), writer.order(right)
@@ -726,19 +726,19 @@ def _quick_matmul(writer: _Writer, statement: Statement, operands: Sequence[Text
     return f"{_inside(first, ATOM)}.dot({last[0]})", ATOM
 
 
-def _transposed(writer: _Writer, operand: Operand) -> Operand | None:
+def _transposed(writer: StatementWriter, operand: Operand) -> Operand | None:
     """What a matrix is the transpose of."""
     value = writer.origin(operand, "transpose")
     return value.operands[0] if value is not None and value.parameters == (1, 0) else None
 
 
-def _quick_inner(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+def _quick_inner(writer: StatementWriter, statement: Statement, operands: Sequence[Text]) -> Text:
     if any(writer.order(operand) != 1 for operand in statement.operands):
         return _WRITERS["inner"](writer, statement, operands)
     return f"{_inside(operands[0], ATOM)}.dot({operands[1][0]})", ATOM
 
 
-def _quick_multiply(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+def _quick_multiply(writer: StatementWriter, statement: Statement, operands: Sequence[Text]) -> Text:
     """A product; with a sigmoid it is a quotient."""
     for place, operand in enumerate(statement.operands):
         value = writer.origin(operand, "map")
@@ -751,13 +751,13 @@ def _quick_multiply(writer: _Writer, statement: Statement, operands: Sequence[Te
     return _WRITERS["multiply"](writer, statement, operands)
 
 
-def _quick_divide(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+def _quick_divide(writer: StatementWriter, statement: Statement, operands: Sequence[Text]) -> Text:
     if statement.operands[0] == Literal(1.0) and statement.shape:
         return writer.call("np.reciprocal", operands[1][0])
     return _WRITERS["divide"](writer, statement, operands)
 
 
-def _quick_sum(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+def _quick_sum(writer: StatementWriter, statement: Statement, operands: Sequence[Text]) -> Text:
     axes = statement.parameters
     place = "None" if not axes else str(axes[0]) if len(axes) == 1 else f"({', '.join(map(str, axes))})"
     return writer.call("add_reduce", operands[0][0], place)
@@ -766,7 +766,7 @@ def _quick_sum(writer: _Writer, statement: Statement, operands: Sequence[Text]) 
 def _method(name: str) -> Write:
     """A method of a matrix without parameters; of other arrays as it is read."""
 
-    def write(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+    def write(writer: StatementWriter, statement: Statement, operands: Sequence[Text]) -> Text:
         if writer.order(statement.operands[0]) != 2:
             return _WRITERS[statement.operation](writer, statement, operands)
         return f"{_inside(operands[0], ATOM)}.{name}()", ATOM
@@ -774,7 +774,7 @@ def _method(name: str) -> Write:
     return write
 
 
-def _quick_reshape(writer: _Writer, statement: Statement, operands: Sequence[Text]) -> Text:
+def _quick_reshape(writer: StatementWriter, statement: Statement, operands: Sequence[Text]) -> Text:
     if len(statement.shape) == 1:
         return f"{_inside(operands[0], ATOM)}.ravel()", ATOM
     return _reshape(writer, statement, operands)

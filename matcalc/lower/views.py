@@ -13,7 +13,7 @@ FREE = frozenset({"transpose", "expand"})
 FRESH = frozenset(
     {
         "add", "subtract", "multiply", "divide", "negate", "square", "sqrt", "power", "matmul", "tensordot", "map",
-        "copy", "add_diagonal", "factorize", "solve_factorized", "inverse_triangle", "triangle_times",
+        "copy", "ufunc", "add_diagonal", "factorize", "solve_factorized", "inverse_triangle", "triangle_times",
         "triangle_update", "mirrored",
     }
 )  # fmt: skip

@@ -22,13 +22,11 @@ from matcalc.lower.panels import Loop, Machine, plan
 from matcalc.lower.schedule import schedule
 from matcalc.lower.specialize import specialize
 
-EAGER = Machine(cache=0, panel=1, stream=1e9, near_stream=1e9, call=0, added=0, large=1)
+EAGER = Machine(shared=0, panel=1, stream=1e9, call=0, added=0, large=1)
 """A machine on which every loop gains, with panels of one row."""
 WIDE = EAGER._replace(panel=700)
 """The same with panels of some rows, of which the last one is short."""
 MACHINES = {"one row": EAGER, "some rows": WIDE, "whole": Machine()}
-
-TESTS = "".join
 
 
 def scheduled(function: Compiled, sizes: Mapping[str, int], arrays: Sequence[Any], machine: Machine) -> Any:

@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 from ..expr.dims import Dim, Shape
 from .program import Literal, Operand, Program, Statement, use_counts
+from .signs import COMPARISONS, LINEAR, Signed, place_signs, unsigned
 from .views import remove_dead_code
 
 ARITHMETIC: Mapping[str, str] = MappingProxyType(
@@ -57,11 +58,6 @@ OPERATORS: Mapping[type[ast.AST], str] = MappingProxyType(
 )
 """The ufunc of an operator of Python."""
 
-COMPARISONS = frozenset(
-    {"np.greater", "np.greater_equal", "np.less", "np.less_equal", "np.equal", "np.not_equal"}
-)  # fmt: skip
-"""Ufuncs whose value is a truth value unless it is stored as a number."""
-
 UFUNCS = frozenset(
     {
         *ARITHMETIC.values(), *OPERATORS.values(), "np.exp", "np.log", "np.log1p", "np.expm1", "np.log2", "np.log10",
@@ -85,11 +81,15 @@ def is_ufunc(statement: Statement, *names: str) -> bool:
 
 def elementary(program: Program) -> Program:
     """The same program with every entrywise operation of arrays as single ufuncs, where it consists of such."""
-    return remove_dead_code(_shortened(_TakenApart(program).result()))
+    return remove_dead_code(place_signs(_shortened(_TakenApart(program).result())))
 
 
 class _TakenApart:
-    """The statements of a program so far, with what they are made of; equal ones are found again."""
+    """The statements of a program so far, with what they are made of; equal ones are found again.
+
+    A change of sign is not computed where it arises: it passes through products, sums and odd functions until something
+    takes it up, so that values which differ in sign alone are one.
+    """
 
     def __init__(self, program: Program) -> None:
         self.program = program
@@ -98,22 +98,42 @@ class _TakenApart:
         self.fresh = 1 + max(self.shapes, default=-1)
         self.statements: list[Statement] = []
         self.known: dict[tuple[object, ...], int] = {}
-        self.renamed: dict[int, Operand] = {}
+        self.renamed: dict[int, Signed] = {}
         self.exponentials: dict[Operand, tuple[Operand, ...]] = {}
 
     def result(self) -> Program:
         for statement in self.program.statements:
-            operands = tuple(self.renamed.get(x, x) if isinstance(x, int) else x for x in statement.operands)
-            self.renamed[statement.target] = self.value(statement._replace(operands=operands))
-        results = tuple(self.renamed.get(x, x) if isinstance(x, int) else x for x in self.program.results)
+            self.renamed[statement.target] = self.value(statement)
+        results = tuple(self.settled(self.signed(result)) for result in self.program.results)
         return self.program._replace(statements=tuple(self.statements), results=results, inlined=frozenset())
 
-    def value(self, statement: Statement) -> Operand:
-        """The number of the value of a statement, taken apart where it can be."""
-        operation, operands = statement.operation, statement.operands
+    def signed(self, operand: Operand) -> Signed:
+        return self.renamed.get(operand, (operand, False)) if isinstance(operand, int) else (operand, False)
+
+    def settled(self, value: Signed) -> Operand:
+        """A value with its sign."""
+        operand, negative = value
+        if not negative:
+            return operand
+        if isinstance(operand, Literal):
+            return Literal(-operand.value)
+        if not self.shape(operand):
+            return self.emit("negate", (operand,), (), ())
+        return self.emit("ufunc", (operand,), ("np.negative", "number"), self.shape(operand))
+
+    def value(self, statement: Statement) -> Signed:
+        """The value of a statement, taken apart where it can be."""
+        operation = statement.operation
+        operands = tuple(self.signed(operand) for operand in statement.operands)
+        if operation == "negate":
+            return operands[0][0], not operands[0][1]
+        if operation in LINEAR and not statement.plain:
+            bare = tuple(operand for operand, _ in operands)
+            return self.kept(statement._replace(operands=bare)), sum(sign for _, sign in operands) % 2 == 1
         if statement.plain or not statement.shape:
+            settled = statement._replace(operands=tuple(self.settled(operand) for operand in operands))
             row = operation == "call" and statement.parameters[0] in ROW_FORMS
-            return self.rows(statement) if row else self.kept(statement)
+            return self.rows(settled) if row else self.kept(settled), False
         if operation in ARITHMETIC:
             return self.ufunc(ARITHMETIC[operation], operands, statement.shape)
         if operation == "square":
@@ -124,10 +144,12 @@ class _TakenApart:
             form = statement.parameters[1]
             assert isinstance(form, str)
             found = self.evaluated(_tree(form), operands)
-            return self.kept(statement) if found is None else found
+            if found is not None:
+                return found
+        settled = statement._replace(operands=tuple(self.settled(operand) for operand in operands))
         if operation == "call" and statement.parameters[0] in ROW_FORMS:
-            return self.rows(statement)
-        return self.kept(statement)
+            return self.rows(settled), False
+        return self.kept(settled), False
 
     def kept(self, statement: Statement) -> int:
         key = (statement.operation, statement.operands, statement.parameters, statement.shape)
@@ -149,10 +171,27 @@ class _TakenApart:
         self.statements.append(Statement(target, operation, tuple(operands), parameters, shape))
         return target
 
-    def ufunc(self, name: str, operands: Sequence[Operand], shape: Shape | None = None, kind: str = "") -> int:
+    def ufunc(self, name: str, operands: Sequence[Signed], shape: Shape | None = None, kind: str = "") -> Signed:
         """The value of a ufunc; comparisons are truth values unless ``kind`` is ``number``."""
+        name, operands, negative = unsigned(name, [self.positive(operand) for operand in operands])
+        if name == "np.negative":
+            return operands[0][0], operands[0][1] != negative
+        settled = tuple(self.settled(operand) for operand in operands)
+        shape = self.broadcast(settled) if shape is None else shape
+        kind = kind or ("truth" if name in COMPARISONS else "number")
+        return self.emit("ufunc", settled, (name, kind), shape), negative
+
+    def positive(self, value: Signed) -> Signed:
+        """A number below 0 as the negative of one above."""
+        operand, negative = value
+        if isinstance(operand, Literal) and operand.value < 0:
+            return Literal(-operand.value), not negative
+        return value
+
+    def bare(self, name: str, *operands: Operand, shape: Shape | None = None) -> int:
+        """The value of a ufunc of values without signs."""
         shape = self.broadcast(operands) if shape is None else shape
-        return self.emit("ufunc", operands, (name, kind or ("truth" if name in COMPARISONS else "number")), shape)
+        return self.emit("ufunc", operands, (name, "number"), shape)
 
     def shape(self, operand: Operand) -> Shape:
         return self.shapes[operand] if isinstance(operand, int) else ()
@@ -169,24 +208,23 @@ class _TakenApart:
 
     # --- templates ----------------------------------------------------------------------------------
 
-    def evaluated(self, tree: ast.expr, operands: Sequence[Operand]) -> Operand | None:
+    def evaluated(self, tree: ast.expr, operands: Sequence[Signed]) -> Signed | None:
         """The value of a template, or None where it is not made of ufuncs alone."""
         if not _consists_of_ufuncs(tree):
             return None
         value = self.evaluate(tree, operands)
-        return value if isinstance(value, int) else None
+        return value if isinstance(value[0], int) else None
 
-    def evaluate(self, tree: ast.expr, operands: Sequence[Operand]) -> Operand:
+    def evaluate(self, tree: ast.expr, operands: Sequence[Signed]) -> Signed:
         match tree:
             case ast.Name(id=name):
                 return operands[int(name[1:])]
             case ast.Constant(value=value):
                 assert isinstance(value, int | float)
-                return Literal(float(value))
-            case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
-                return Literal(-float(value))
+                return Literal(float(value)), False
             case ast.UnaryOp(operand=inner):
-                return self.one("np.negative", (self.evaluate(inner, operands),))
+                operand, negative = self.evaluate(inner, operands)
+                return operand, not negative
             case ast.BinOp(left=left, op=operator, right=right):
                 both = (self.evaluate(left, operands), self.evaluate(right, operands))
                 return self.one(OPERATORS[type(operator)], both)
@@ -203,12 +241,13 @@ class _TakenApart:
                 return self.one(f"np.{name}", tuple(self.evaluate(argument, operands) for argument in arguments))
         raise AssertionError(f"no ufunc for {ast.dump(tree)}")
 
-    def one(self, name: str, operands: Sequence[Operand]) -> Operand:
+    def one(self, name: str, operands: Sequence[Signed]) -> Signed:
         """A ufunc; of numbers alone it is left to NumPy as an expression of its own."""
-        if any(self.shape(operand) for operand in operands):
+        if any(self.shape(operand) for operand, _ in operands):
             return self.ufunc(name, operands)
+        settled = tuple(self.settled(operand) for operand in operands)
         holes = ", ".join(f"{{{k}}}" for k in range(len(operands)))
-        return self.emit("map", operands, (name, f"{name}({holes})"), ())
+        return self.emit("map", settled, (name, f"{name}({holes})"), ()), False
 
     # --- along the last axis --------------------------------------------------------------------------
 
@@ -236,18 +275,18 @@ class _TakenApart:
         column = (*shape[:-1], UNIT)
         largest = self.emit("reduce", (x,), ("np.maximum",), column)
         top = self.emit("call", (largest,), ("finite", "finite({0})", ""), column)
-        shifted = self.ufunc("np.subtract", (x, top), shape)
-        weights = self.ufunc("np.exp", (shifted,), shape)
+        shifted = self.bare("np.subtract", x, top, shape=shape)
+        weights = self.bare("np.exp", shifted)
         return top, shifted, weights, self.emit("reduce", (weights,), ("np.add",), column)
 
     def row_value(self, name: str, shared: tuple[Operand, ...], shape: Shape) -> Operand:
         top, shifted, weights, total = shared
         if name == "softmax_of":
-            return self.ufunc("np.divide", (weights, total), shape)
-        logarithm = self.ufunc("np.log", (total,))
+            return self.bare("np.divide", weights, total, shape=shape)
+        logarithm = self.bare("np.log", total)
         if name == "log_softmax_of":
-            return self.ufunc("np.subtract", (shifted, logarithm), shape)
-        value = self.ufunc("np.add", (logarithm, top))
+            return self.bare("np.subtract", shifted, logarithm, shape=shape)
+        value = self.bare("np.add", logarithm, top)
         return self.emit("first_column", (value,), (), shape)
 
 
@@ -292,6 +331,7 @@ class _Seen:
 
     def __init__(self, program: Program) -> None:
         self.counts = use_counts(program)
+        self.shapes = {k: argument.shape for k, argument in enumerate(program.arguments)}
         self.definitions: dict[int, Statement] = {}
         self.products: dict[frozenset[Operand], int] = {}
         """Entrywise products of two different values."""
@@ -300,6 +340,7 @@ class _Seen:
     def note(self, statement: Statement) -> None:
         """A statement that stands."""
         self.definitions[statement.target] = statement
+        self.shapes[statement.target] = statement.shape
         if is_ufunc(statement, "np.multiply"):
             self.products.setdefault(frozenset(statement.operands), statement.target)
 
@@ -312,20 +353,6 @@ class _Seen:
         """What an operand is the square of."""
         statement = self.ufunc(operand, "np.multiply")
         return statement.operands[0] if statement is not None and len({*statement.operands}) == 1 else None
-
-    def unsigned(self, operand: Operand) -> tuple[Sequence[Statement], Operand] | None:
-        """An operand whose sign was changed, without that: the statements this takes, and the value."""
-        negative = self.ufunc(operand, "np.negative")
-        if negative is not None:
-            return (), negative.operands[0]
-        turned = self.definitions.get(operand) if isinstance(operand, int) else None
-        negative = None
-        if turned is not None and turned.operation == "transpose":
-            negative = self.ufunc(turned.operands[0], "np.negative")
-        if turned is None or negative is None:
-            return None
-        again = turned._replace(target=self.new(), operands=negative.operands)
-        return (again,), again.target
 
     def ufunc(self, operand: Operand, *names: str, once: bool = False) -> Statement | None:
         """The ufunc that computes an operand, if it is one of some."""
@@ -343,46 +370,19 @@ def _as(statement: Statement, name: str, *operands: Operand) -> Statement:
     return statement._replace(operands=operands, parameters=(name, "number"))
 
 
-def _even(statement: Statement, seen: _Seen) -> Sequence[Statement]:
-    """``abs(-x) = abs(x)``"""
-    inner = seen.ufunc(statement.operands[0], "np.negative")
-    return () if inner is None else (statement._replace(operands=inner.operands),)
-
-
 def _product(statement: Statement, seen: _Seen) -> Sequence[Statement]:
-    """``(1/t) y = y/t``, ``(-x) (-y) = x y``, ``c ((-A) B) = (-c) (A B)``, ``x y^2 = (x y) y``."""
+    """``(1/t) y = y/t``, ``x y^2 = (x y) y`` where ``x y`` is known."""
     left, right = statement.operands
-    if isinstance(left, Literal):
-        return _signed_product(statement, seen)
     for one, other in ((left, right), (right, left)):
         quotient = seen.ufunc(one, "np.divide", once=True)
         if quotient is not None and quotient.operands[0] == Literal(1.0) and other != one:
             return (_as(statement, "np.divide", other, quotient.operands[1]),)
-    first, second = seen.ufunc(left, "np.negative"), seen.ufunc(right, "np.negative")
-    if first is not None and second is not None:
-        return (_as(statement, "np.multiply", first.operands[0], second.operands[0]),)
     for one, other in ((left, right), (right, left)):
         root = seen.square(other)
         if root is not None and root != one:
             known = seen.products.get(frozenset((one, root)))
             if known is not None:
                 return (_as(statement, "np.multiply", known, root),)
-    return ()
-
-
-def _signed_product(statement: Statement, seen: _Seen) -> Sequence[Statement]:
-    """``c ((-A) B) = (-c) (A B)``"""
-    factor, value = statement.operands
-    product = seen.definitions.get(value) if isinstance(value, int) and seen.counts.get(value) == 1 else None
-    if product is None or product.operation != "matmul" or not isinstance(factor, Literal):
-        return ()
-    for place, operand in enumerate(product.operands):
-        found = seen.unsigned(operand)
-        if found is not None:
-            extra, bare = found
-            operands = (bare, product.operands[1]) if place == 0 else (product.operands[0], bare)
-            again = product._replace(target=seen.new(), operands=operands)
-            return *extra, again, _as(statement, "np.multiply", Literal(-factor.value), again.target)
     return ()
 
 
@@ -396,46 +396,26 @@ def _inner(statement: Statement, seen: _Seen) -> Sequence[Statement]:
     return product, statement._replace(operands=(product.target, product.target))
 
 
-def _sum(statement: Statement, seen: _Seen) -> Sequence[Statement]:
-    """``-x + y = y - x``, ``max(-x, 0) + y = y - min(x, 0)``."""
-    left, right = statement.operands
-    for one, other in ((left, right), (right, left)):
-        negative = seen.ufunc(one, "np.negative", once=True)
-        if negative is not None and other != one:
-            return (_as(statement, "np.subtract", other, negative.operands[0]),)
-        largest = seen.ufunc(one, "np.maximum", once=True)
-        negative = None if largest is None else seen.ufunc(largest.operands[0], "np.negative")
-        if largest is not None and negative is not None and largest.operands[1] == Literal(0.0) and other != one:
-            least = _as(largest._replace(target=seen.new()), "np.minimum", *negative.operands, Literal(0.0))
-            return least, _as(statement, "np.subtract", other, least.target)
-    return ()
-
-
-def _difference(statement: Statement, seen: _Seen) -> Sequence[Statement]:
-    """``x - (-y) = x + y``."""
-    left, right = statement.operands
-    negative = seen.ufunc(right, "np.negative")
-    return () if negative is None else (_as(statement, "np.add", left, negative.operands[0]),)
-
-
-def _negative(statement: Statement, seen: _Seen) -> Sequence[Statement]:
-    """``-(x - y) = y - x``; ``-(c x) = (-c) x`` for a number c."""
-    inner = seen.ufunc(statement.operands[0], "np.subtract", once=True)
-    if inner is not None:
-        return (_as(statement, "np.subtract", *reversed(inner.operands)),)
-    inner = seen.ufunc(statement.operands[0], "np.multiply", once=True)
-    if inner is not None and isinstance(inner.operands[0], Literal):
-        return (_as(statement, "np.multiply", Literal(-inner.operands[0].value), inner.operands[1]),)
+def _common(statement: Statement, seen: _Seen) -> Sequence[Statement]:
+    """``d x - d y = d (x - y)``"""
+    products = [seen.ufunc(operand, "np.multiply", once=True) for operand in statement.operands]
+    first, second = products
+    if first is None or second is None:
+        return ()
+    for one, other in (first.operands, first.operands[::-1]):
+        for again, last in (second.operands, second.operands[::-1]):
+            whole = statement.shape in (seen.shapes.get(other), seen.shapes.get(last))  # type: ignore[arg-type]
+            if one == again and isinstance(one, int) and whole:
+                inner = statement._replace(target=seen.new(), operands=(other, last))
+                return inner, _as(statement, "np.multiply", one, inner.target)
     return ()
 
 
 SHORT_FORMS: Mapping[str, Short] = MappingProxyType(
     {
-        "np.abs": _even,
         "np.multiply": _product,
-        "np.add": _sum,
-        "np.subtract": _difference,
-        "np.negative": _negative,
+        "np.add": _common,
+        "np.subtract": _common,
         "inner": _inner,
     }
 )
@@ -443,7 +423,7 @@ SHORT_FORMS: Mapping[str, Short] = MappingProxyType(
 
 
 def _shortened(program: Program) -> Program:
-    """Equal forms with fewer steps: signs that cancel, one division for a reciprocal and a product."""
+    """Equal forms with fewer steps: a common factor once, one division for a reciprocal and a product."""
     before: tuple[Statement, ...] = ()
     while before != program.statements:
         before = program.statements
@@ -453,21 +433,11 @@ def _shortened(program: Program) -> Program:
 
 def _shortened_once(program: Program) -> Program:
     seen = _Seen(program)
-    renamed: dict[int, Operand] = {}
     statements: list[Statement] = []
-    for original in program.statements:
-        operands = tuple(renamed.get(x, x) if isinstance(x, int) else x for x in original.operands)
-        statement = original._replace(operands=operands)
-        if is_ufunc(statement, "np.negative"):
-            inner = seen.ufunc(operands[0], "np.negative")
-            if inner is not None:
-                # a sign twice is none
-                renamed[statement.target] = inner.operands[0]
-                continue
+    for statement in program.statements:
         form = SHORT_FORMS.get(str(statement.parameters[0]) if is_ufunc(statement) else statement.operation)
         instead = () if form is None else form(statement, seen)
         for part in instead or (statement,):
             seen.note(part)
             statements.append(part)
-    results = tuple(renamed.get(x, x) if isinstance(x, int) else x for x in program.results)
-    return program._replace(statements=tuple(statements), results=results)
+    return program._replace(statements=tuple(statements))

@@ -256,8 +256,8 @@ class Compiled:
         self._fields: dict[str, Any] = {
             "program": program, "text": text, "required": tuple(required), "source": source,
             "arguments": tuple(arguments), "shapes": tuple(shapes), "passed": dict(passed),
-            "parameters": dict(parameters), "nonzero": tuple(nonzero), "fits": tuple(fits), "choices": tuple(choices), "single": single,
-            "check": check,
+            "parameters": dict(parameters), "nonzero": tuple(nonzero), "fits": tuple(fits),
+            "choices": tuple(choices), "single": single, "check": check,
         }  # fmt: skip
         self.program = program
         self.text = text

@@ -19,10 +19,9 @@ from .program import Operand, Program, Statement
 class Machine(NamedTuple):
     """What a core does: sizes in bytes, times in nanoseconds; measured on a server, and much the same on others.
 
-    cache: what stays in the cache of a core from one statement to the next.
     shared: what stays in the cache that all cores share.
     panel: the rows of a panel, all its arrays together.
-    stream, near_stream: to bring a byte to a core from memory and from the shared cache, beyond its own cache.
+    stream: to bring a byte from memory; what the shared cache holds arrives in time.
     call: to start an operation.
     added: for each byte that is added to a total, or brought into the order that a product of matrices takes.
     small_product: up to so many multiplications a product is not packed, which pays for thin matrices.
@@ -33,11 +32,9 @@ class Machine(NamedTuple):
     threads: how many threads matrix products use; with several they pass over whole arrays.
     """
 
-    cache: int = 1_500_000
     shared: int = 30_000_000
     panel: int = 1_500_000
     stream: float = 0.06
-    near_stream: float = 0.02
     call: float = 450.0
     added: float = 0.1
     small_product: int = 650_000
@@ -247,12 +244,11 @@ class _Planner:
             return 0.0, step
         made = {placed.statement.target for placed in body if placed.axis is not None}
         saved = 0.0
-        if total > self.machine.cache:
-            stream = self.machine.stream if total > self.machine.shared else self.machine.near_stream
+        if total > self.machine.shared:
             for value, count in touched.items():
                 # what is only made and used inside never reaches memory
                 passes = count + 1 if value in made and value not in needed else count - 1
-                saved += passes * stream * self.bytes(value)
+                saved += passes * self.machine.stream * self.bytes(value)
         again = sum(self.bytes(placed.statement.target) for placed in body if placed.axis is None)
         for placed in products:
             operands = zip(placed.statement.operands, placed.cuts, strict=True)
@@ -406,6 +402,7 @@ def _gram(statement: Statement, _view: _View) -> Placed | None:
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
         "ufunc": _entrywise,
+        "outer": _entrywise,
         "map": _entrywise,
         "reduce": _rows,
         "first_column": _rows,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from .adjoints import share_adjoints
+from .low_rank import split_products
 from .overwriting import overwrite_dead
 from .program import Literal, Operand, Program, Statement, use_counts
 from .sharing import name_inverses, share_factorizations, share_minors
@@ -296,6 +298,8 @@ def _mentioned_twice(program: Program) -> set[int]:
 PIPELINE: tuple[Pass, ...] = (
     remove_dead_code,
     turn_products,
+    split_products,
+    share_adjoints,
     share_minors,
     share_factorizations,
     keep_triangles,

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from math import prod
 from typing import NamedTuple
 
+from ..expr.dims import Shape
 from .elementary import elementary, is_ufunc
 from .overwriting import OVERWRITE, WRITERS, overwrite_dead
 from .panels import USUAL, Axis, Loop, Machine, Placed, Sizes, is_truth, plan, shapes_of
@@ -26,6 +27,25 @@ WORTHWHILE = 2000
 
 LARGE_RESULT = 8192
 """Entries of a result from which on it begins on a line of the cache."""
+
+
+LARGE_OUTER = 1 << 14
+"""Entries of a product of two vectors from which on a product of matrices takes half the time of an entrywise one."""
+
+UNPACKED = 1_000_000
+SLOWEST = 4_000_000
+PART = 650_000
+"""Multiplications up to which a product of matrices is not packed, up to which it gains from being taken in parts of
+its rows, and of such a part."""
+
+LONG_PRODUCT = 8_000_000
+"""Multiplications of a product from which on the order of its result in memory matters."""
+
+THIN = 32
+"""Columns of a matrix for which it does not."""
+
+FEWEST_ROWS = 32
+"""The fewest rows of a part."""
 
 
 class Scheduled(NamedTuple):
@@ -48,9 +68,11 @@ def schedule(
     machine: what decides where loops gain.
     always: whether to write it for small arrays too.
     """
-    special = symmetric_products(elementary(_not_in_place(specialize(program, sizes))))
+    special = elementary(_not_in_place(specialize(program, sizes)))
+    for choose in (symmetric_products, outer_products, long_rows):
+        special = choose(special)
     shapes = shapes_of(special)
-    entries = sum(prod(shapes[statement.target]) for statement in special.statements if is_ufunc(statement))
+    entries = sum(prod(shapes[s.target]) for s in special.statements if s.operation in ("ufunc", "outer"))
     if any(0 in shape for shape in shapes.values()) or (entries < WORTHWHILE and not always):
         return None
     return _Scheduler(special, shapes, machine).text()
@@ -98,6 +120,58 @@ def symmetric_products(program: Program) -> Program:
     return remove_dead_code(program._replace(statements=tuple(gram(statement) for statement in program.statements)))
 
 
+def outer_products(program: Program) -> Program:
+    """``u v^T`` as a product of matrices, where it is large."""
+    shapes = shapes_of(program)
+    columns = {
+        statement.target
+        for statement in program.statements
+        if statement.operation == "expand" and statement.parameters == (0, 1)
+    }
+
+    def outer(statement: Statement) -> Statement:
+        if not is_ufunc(statement, "np.multiply") or prod(shapes[statement.target]) < LARGE_OUTER:
+            return statement
+        for column, row in (statement.operands, statement.operands[::-1]):
+            if column in columns and isinstance(row, int) and len(shapes[row]) == 1:
+                return statement._replace(operation="outer", operands=(column, row), parameters=())
+        return statement
+
+    return program._replace(statements=tuple(outer(statement) for statement in program.statements))
+
+
+def long_rows(program: Program) -> Program:
+    """Returned products of matrices with more rows than columns as transposes, whose rows in memory are the longer."""
+    counts = use_counts(program)
+    shapes = shapes_of(program)
+    fresh = 1 + max(shapes, default=-1)
+    statements: list[Statement] = []
+    for statement in program.statements:
+        rows, columns = (*shapes[statement.target], 0, 0)[:2]
+        returned = statement.target in program.results and counts[statement.target] == 1
+        if statement.operation != "matmul" or len(statement.shape) != 2 or not returned or rows <= columns:
+            statements.append(statement)
+            continue
+        left, right = statement.operands
+        if columns <= THIN or rows * columns * shapes[left][-1] < LONG_PRODUCT:  # type: ignore[index]
+            statements.append(statement)
+            continue
+        for number, operand in enumerate((right, left)):
+            shape = program_shape(program, operand)[::-1]
+            statements.append(Statement(fresh + number, "transpose", (operand,), (1, 0), shape))
+        turned = Statement(fresh + 2, "matmul", (fresh, fresh + 1), (), statement.shape[::-1])
+        statements += [turned, statement._replace(operation="transpose", operands=(fresh + 2,), parameters=(1, 0))]
+        fresh += 3
+    return program._replace(statements=tuple(statements))
+
+
+def program_shape(program: Program, value: Operand) -> Shape:
+    """The shape of a value."""
+    if isinstance(value, int) and value < len(program.arguments):
+        return program.arguments[value].shape
+    return next(statement.shape for statement in program.statements if statement.target == value)
+
+
 def panel_name(buffer: str) -> str:
     """What a buffer is called in a loop whose last panel is short."""
     return f"p{buffer[1:]}"
@@ -112,7 +186,7 @@ class _Event(NamedTuple):
     axis: Axis
 
 
-STORED = frozenset({"ufunc", "matmul", "sum", "reduce", "weighted_gram"})
+STORED = frozenset({"ufunc", "outer", "matmul", "sum", "reduce", "weighted_gram"})
 """Operations that store their result in an array that they are given."""
 
 FREE_VIEWS = frozenset({"transpose", "expand", "first_column"})
@@ -370,9 +444,28 @@ class _Scheduler:
             return self.named(statement)
         lines = self.store(statement.target, made)
         target = self.array(statement.target)
-        lines.append(self.call(statement, target, place))
+        lines += self.parts(statement, target) or [self.call(statement, target, place)]
         self.writer.texts[statement.target] = (target, ATOM)
         return lines
+
+    def parts(self, statement: Statement, target: str) -> list[str]:
+        """The lines of a product that is quicker in parts of its rows, nothing where it is not."""
+        if statement.operation != "matmul":
+            return []
+        left, right = statement.operands
+        first, second = self.shapes.get(left, ()), self.shapes.get(right, ())  # type: ignore[arg-type]
+        turned = right in self.definitions and self.definitions[right].operation == "transpose"  # type: ignore[index]
+        if len(first) != 2 or len(second) != 2 or turned:
+            return []
+        each = second[0] * second[1]
+        rows = PART // each
+        if not UNPACKED < first[0] * each <= SLOWEST or rows < FEWEST_ROWS:
+            return []
+        rows = -(-first[0] // -(-first[0] // rows))
+        one, other = self.operand(left), self.operand(right)
+        cuts = [f"{start}:{min(start + rows, first[0])}" for start in range(0, first[0], rows)]
+        self.writer.require("np")
+        return [f"np.dot({one}[{cut}], {other}, {target}[{cut}])" for cut in cuts]
 
     def named(self, statement: Statement) -> list[str]:
         """A statement that makes its own value."""
@@ -406,6 +499,8 @@ class _Scheduler:
             case "matmul":
                 flat = all(len(self.shapes[x]) <= 2 for x in statement.operands if isinstance(x, int))
                 return f"np.{'dot' if flat else 'matmul'}({', '.join(operands)}, {target})"
+            case "outer":
+                return f"np.dot({operands[0]}, {operands[1]}[None], {target})"
             case "sum":
                 axes = statement.parameters
                 axis = str(axes[0]) if len(axes) == 1 else f"({', '.join(map(str, axes))})"

@@ -20,8 +20,10 @@ from .expr.dims import Shape, shape_text
 from .expr.nodes import Node, Variable
 from .expression import Expr, shape_names
 from .limits import Limits, bounded, bounded_property, check_printed
+from .lower.cost import Cost
 from .lower.entry import MISSING, Form, arranged, entry
 from .lower.function import Compiled, compile_function
+from .lower.panels import Machine
 from .lower.stable import differentiable, named_as_written, recognised
 from .notation.echo import habits
 from .notation.latex import to_latex
@@ -202,6 +204,27 @@ class Function:
     def source(self) -> str:
         """The NumPy source."""
         return check_printed(self.compiled.source)
+
+    def cost(self, sizes: Mapping[str, Any], machine: Machine | None = None) -> Cost:
+        """What one call costs for arrays of given sizes: flops, bytes, temporaries; nothing is run.
+
+        >>> import matcalc as mc
+        >>> g = mc.grad("x^T A x", "x", vars={"A": "matrix(n, n)", "x": "vector(n)"})
+        >>> g.cost({"n": 1000}).flops
+        4001000
+
+        Parameters
+        ----------
+        sizes: a number for each named size, or the shape of an array, or both: ``{"A": (1000, 1000)}``.
+        machine: the rates of the machine; by default usual ones, and the threads that NumPy's products use.
+
+        Raises
+        ------
+        UnknownName: there is no size and no argument of a name.
+        UsageError: a size is not known, or is not a number that counts something.
+        ShapeError: shapes do not fit the declared ones or each other.
+        """
+        return self.compiled.cost(sizes, machine)
 
     @property
     def _is_single(self) -> bool:

@@ -28,6 +28,7 @@ from ..expr.nodes import Node
 from ..syntax.greek import as_keyword, spell, spell_keyword
 from . import Declared, lower_program
 from .arrays import is_lower, is_mirrored
+from .cost import Cost, cost
 from .entry import Seen, Surroundings, kind_of
 from .order import Leaf, Path, contraction_path, path_cost
 from .panels import Machine
@@ -469,6 +470,96 @@ class Compiled:
         if any(name not in sizes for name in (*(name for dim in dims for name in dim.names), *_sizes_of(program))):
             return None
         return schedule(program, sizes, Machine(threads=product_threads()))
+
+    def cost(self, sizes: Mapping[str, Any], machine: Machine | None = None) -> Cost:
+        """What one call costs for arrays of given sizes; nothing is run.
+
+        >>> from matcalc.expr.build import einsum
+        >>> from matcalc.expr.nodes import Variable
+        >>> n = Dim.of("n")
+        >>> A, x = Variable("A", (n, n)), Variable("x", (n,))
+        >>> f = compile_function(einsum("i,ij,j->", x, A, x), [A, x])
+        >>> f.cost({"n": 1000}).flops, f.cost({"A": (1000, 1000)}).flops
+        (2002000, 2002000)
+
+        Parameters
+        ----------
+        sizes: a number for each named size, or the shape of an array, or both.
+        machine: the rates of the machine; by default usual ones, and the threads that NumPy's products use.
+
+        Raises
+        ------
+        UnknownName: there is no size and no argument of a name.
+        UsageError: a size is not known, or is not a number that counts something.
+        ShapeError: shapes do not fit the declared ones or each other.
+        """
+        known = self.sizes(sizes)
+        return cost(self._code_for(known).program, known, machine or Machine(threads=product_threads()))
+
+    def sizes(self, given: Mapping[str, Any]) -> dict[str, int]:
+        """A value for every named size, from values of some of them and shapes of arrays.
+
+        Parameters
+        ----------
+        given: a number for each named size, or the shape of an array, or both.
+
+        Raises
+        ------
+        UnknownName: there is no size and no argument of a name.
+        UsageError: a size is not known, or is not a number that counts something.
+        ShapeError: shapes do not fit the declared ones or each other.
+        """
+        names = [size.name for size in self._sizes]
+        positions = {name: place for place, name in enumerate(self._names)}
+        shapes: dict[int, tuple[int, ...]] = {}
+        known: dict[str, int] = {}
+        for keyword, value in given.items():
+            name = keyword if keyword in names or keyword in positions else spell_keyword(keyword)
+            whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+            lengths = (value,) if whole else tuple(value) if isinstance(value, tuple | list) else (None,)
+            if not all(isinstance(n, int | np.integer) and not isinstance(n, bool) and n >= 0 for n in lengths):
+                raise UsageError(f"the size {keyword} is not {value!r:.40}", hint=f"{keyword}=3, or the shape (3, 4)")
+            if name in names and whole:
+                known[name] = int(value)
+            elif name in positions:
+                argument = self.arguments[positions[name]]
+                shapes[positions[name]] = tuple(map(int, lengths))
+                if len(lengths) != len(argument.shape):
+                    raise _order_error(argument, shapes[positions[name]])
+            else:
+                near = get_close_matches(name, [*names, *positions], 1, 0.5)
+                hint = f"did you mean {near[0]}?" if near else f"the sizes are {', '.join(names) or 'fixed'}"
+                raise UnknownNameError(f"there is no size {keyword}", hint=hint)
+        self._measure(known, shapes)
+        missing = [name for name in names if name not in known]
+        if missing:
+            raise UsageError(
+                f"missing size{'s' * (len(missing) > 1)}: {', '.join(missing)}",
+                hint=f"pass a number for each, such as {missing[0]}=100, or the shapes of the arrays",
+            )
+        for position, shape in shapes.items():
+            argument = self.arguments[position]
+            expected = tuple(dim.evaluate(known) for dim in argument.shape)
+            if shape != expected:
+                raise ShapeError(
+                    f"{argument.name} has shape {shape} but {expected} is expected",
+                    hint=f"{argument.name} is declared with the shape {shape_text(argument.shape)}",
+                )
+        return known
+
+    def _measure(self, known: dict[str, int], shapes: Mapping[int, tuple[int, ...]]) -> None:
+        """Find the sizes that the shapes of some arrays tell."""
+        for position, shape in shapes.items():
+            for dim, length in zip(self.arguments[position].shape, shape, strict=True):
+                if dim.name is not None:
+                    known.setdefault(dim.name, length)
+        for size in (*self._sizes, *self.program.sizes):
+            if size.name in known:
+                continue
+            if size.argument == -2 and all(name in known for dim in size.smaller for name in dim.names):
+                known[size.name] = min(dim.evaluate(known) for dim in size.smaller)
+            elif size.argument in shapes and all(name in known for name in size.dim.names if name != size.name):
+                known[size.name] = self._solved(size, shapes[size.argument][size.axis], known)
 
     def _code_for(self, sizes: Mapping[str, int]) -> _Code:
         """The function in the best order of products for some sizes; the default one where that is hardly worse."""

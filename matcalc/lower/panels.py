@@ -30,6 +30,10 @@ class Machine(NamedTuple):
     least_rows: the fewest rows for which a thin product is taken apart.
     large: bytes of an array whose passes count.
     threads: how many threads matrix products use; with several they pass over whole arrays.
+    product_rate: flops of a matrix product in float64 in a nanosecond, of each thread.
+    cache_rate, shared_rate, memory_rate: bytes in a nanosecond from the cache of a core, from the one that all cores
+        share, and from memory.
+    values_rate: values of exp in float64 in a nanosecond.
     """
 
     shared: int = 30_000_000
@@ -43,6 +47,11 @@ class Machine(NamedTuple):
     least_rows: int = 32
     large: int = 1 << 17
     threads: int = 1
+    product_rate: float = 70.0
+    cache_rate: float = 113.0
+    shared_rate: float = 29.0
+    memory_rate: float = 14.0
+    values_rate: float = 1.4
 
 
 USUAL = Machine()

@@ -68,14 +68,20 @@ def schedule(
     machine: what decides where loops gain.
     always: whether to write it for small arrays too.
     """
-    special = elementary(_not_in_place(specialize(program, sizes)))
-    for choose in (symmetric_products, outer_products, long_rows):
-        special = choose(special)
+    special = prepared(program, sizes)
     shapes = shapes_of(special)
     entries = sum(prod(shapes[s.target]) for s in special.statements if s.operation in ("ufunc", "outer"))
     if any(0 in shape for shape in shapes.values()) or (entries < WORTHWHILE and not always):
         return None
     return _Scheduler(special, shapes, machine).text()
+
+
+def prepared(program: Program, sizes: Mapping[str, int]) -> Program:
+    """The program that is scheduled: without named sizes, its entrywise statements single ufuncs."""
+    special = elementary(_not_in_place(specialize(program, sizes)))
+    for choose in (symmetric_products, outer_products, long_rows):
+        special = choose(special)
+    return special
 
 
 def _not_in_place(program: Program) -> Program:

@@ -15,7 +15,7 @@ from test_operations import CALLS, MAPS, SIZES, call_cases
 import matcalc as mc
 from benchmarks.peers.matcalc import function
 from benchmarks.workloads import CASES as WORKLOAD_CASES
-from benchmarks.workloads import DIRECTION, WORKLOADS
+from benchmarks.workloads import WORKLOADS
 from matcalc.derivation import Derivative
 from matcalc.errors import ShapeError, UnknownName, Unsupported, UsageError
 from matcalc.expr.dims import Dim
@@ -24,7 +24,7 @@ from matcalc.expression import Expr
 from matcalc.functions import program_arguments
 from matcalc.lower.cost import FUNCTIONS, RULES, Cost, View, bound, cost, work_of
 from matcalc.lower.elementary import UFUNCS
-from matcalc.lower.function import Compiled, compile_function
+from matcalc.lower.function import compile_function
 from matcalc.lower.panels import Machine
 from matcalc.lower.program import Statement
 from matcalc.lower.source import _WRITERS
@@ -149,7 +149,8 @@ class Counted:
 
 
 POLYNOMIAL = (
-    "quadratic form", "ridge", "masked factorisation", "chain a'XYZb by Y", "chain |XYZb|^2 by Y", "deep MLP, 10 layers",
+    "quadratic form", "ridge", "masked factorisation", "chain a'XYZb by Y", "chain |XYZb|^2 by Y",
+    "deep MLP, 10 layers",
 )  # fmt: skip
 
 
@@ -195,3 +196,177 @@ def test_flops_of_linear_algebra(text: str, kinds: dict[str, str], expected: Cal
     sizes = {"n": n, "m": m} if any("m)" in kind for kind in kinds.values()) else {"n": n}
     counted = mc.parse(text, vars=kinds).compile().cost(sizes, ONE_THREAD)
     assert counted.flops == pytest.approx(expected(n, m), rel=2e-3)
+
+
+BYTES = (
+    "logistic", "logistic Hessian", "softmax regression", "MLP", "masked factorisation", "entrywise", "GP evidence",
+    "Jacobian of softmax(A x)",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BYTES)
+def test_memory_is_that_which_python_counts(name: str) -> None:
+    """A second call allocates the results and no more than the temporaries, beside blocks inside of kernels."""
+    workload = next(workload for workload in WORKLOADS if workload.name == name)
+    most = {"N": 3000, "n": 50_000 if name == "entrywise" else 300}
+    sizes = {key: min(size, most.get(key, size)) for key, size in workload.sizes[-1].items()}
+    case = next(case for case in WORKLOAD_CASES.values() if case.workload is workload)._replace(sizes=sizes)
+    compiled = function(case).compiled
+    drawn = case.arrays(0)
+    arrays = {argument.name: drawn[argument.name] for argument in compiled.arguments}
+    compiled(**arrays)
+    tracemalloc.start()
+    try:
+        results = compiled(**arrays)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    made = sum(np.asarray(result).nbytes for result in (results if isinstance(results, tuple) else (results,)))
+    counted = compiled.cost(sizes)
+    assert counted.buffers, "the case is large enough for kept buffers"
+    largest = max(array.nbytes for array in map(np.asarray, arrays.values()))
+    assert peak <= made + counted.temporary_bytes + 0.6 * largest
+
+
+# --- sizes ----------------------------------------------------------------------------------------
+
+
+def test_sizes_are_named_or_those_of_arrays() -> None:
+    gradient = mc.grad("||X w - y||^2", "w", vars={"X": "matrix(N, d)", "y": "vector(N)", "w": "vector(d)"})
+    named = gradient.cost({"N": 400, "d": 30})
+    assert named == gradient.cost({"X": (400, 30)}) == gradient.cost({"N": 400, "w": (30,)})
+    assert named == gradient.cost({"X": (400, 30), "y": (400,), "w": 30})
+    assert named.flops == 4 * 400 * 30 + 400 + 30
+    assert named.compulsory_bytes == 8 * (400 * 30 + 400 + 30 + 30)
+    assert named.to_dict()["flops"] == named.flops
+    refused: tuple[tuple[dict[str, Any], type[Exception], str], ...] = (
+        ({"N": 4}, UsageError, "missing size: d"),
+        ({"N": 4, "e": 4}, UnknownName, "no size e"),
+        ({"N": -4, "d": 4}, UsageError, "the size N"),
+        ({"N": 4.0, "d": 4}, UsageError, "the size N"),
+        ({"N": True, "d": 4}, UsageError, "the size N"),
+        ({"X": (4, 3), "y": (5,)}, ShapeError, "y has shape"),
+        ({"X": (4, 3), "d": 5}, ShapeError, "X has shape"),
+        ({"X": (4,)}, ShapeError, "X has shape"),
+    )
+    for sizes, error, message in refused:
+        with pytest.raises(error, match=message):
+            gradient.cost(sizes)
+
+
+def test_sizes_are_solved_for() -> None:
+    """A size that is part of a longer one, and the smaller of two."""
+    stacked = compile_function(Variable("x", (Dim.of("n") + 1,)), [Variable("x", (Dim.of("n") + 1,))])
+    assert stacked.sizes({"x": (8,)}) == {"n": 7}
+    singular = mc.parse("sum(svdvals(A))", vars={"A": "matrix(m, n)"}).compile()
+    assert singular.cost({"m": 9, "n": 4}) == singular.cost({"A": (9, 4)})
+
+
+def test_rates_of_a_machine_change_the_bound_alone() -> None:
+    product = mc.parse("A B", vars={"A": "matrix(n, n)", "B": "matrix(n, n)"}).compile()
+    usual = product.cost({"n": 1000}, ONE_THREAD)
+    quick = product.cost({"n": 1000}, ONE_THREAD._replace(product_rate=700.0))
+    assert usual.bound_s == pytest.approx(2e9 / 70e9)
+    assert quick._replace(bound_s=usual.bound_s) == usual
+    assert quick.bound_s == pytest.approx(2e9 / 700e9)
+    # where bytes are what takes time, flops for nothing do not help
+    assert product.cost({"n": 1000}, ONE_THREAD._replace(product_rate=1e9)).bound_s == pytest.approx(24e6 / 29e9)
+    assert bound(0, 0, 1.4e9, ONE_THREAD) == pytest.approx(1.0)
+
+
+# --- no workload gets dearer ------------------------------------------------------------------------
+
+Count = Callable[[Mapping[str, int]], float]
+
+
+class Row(NamedTuple):
+    """The most that a workload may cost at its largest sizes, on one thread.
+
+    least: the fewest flops by which it is known to be computed, counted by hand.
+    flops: how many times those.
+    values: transcendentals.
+    moved: how many times the arguments and the results are moved.
+    passes: over large arrays.
+    temporaries: arrays that are made at each call.
+    operations: calls of NumPy where every statement passes over whole arrays.
+    """
+
+    name: str
+    least: Count
+    flops: float
+    values: Count
+    moved: float
+    passes: int
+    temporaries: int
+    operations: int
+
+
+def none(_sizes: Mapping[str, int]) -> float:
+    return 0
+
+
+ROWS = (
+    Row("quadratic form", lambda s: 4 * s["n"] ** 2, 1.01, none, 1.01, 1, 0, 4),
+    Row("ridge", lambda s: 4 * s["N"] * s["d"], 1.01, none, 2.05, 2, 0, 8),
+    Row("logistic", lambda s: 4 * s["N"] * s["d"], 1.02, lambda s: 3 * s["N"], 1.01, 2, 0, 17),
+    Row("logistic Hessian", lambda s: s["N"] * s["d"] ** 2, 1.03, lambda s: s["N"], 1.01, 3, 0, 12),
+    Row("logistic HVP", lambda s: 6 * s["N"] * s["d"], 1.01, lambda s: s["N"], 1.01, 2, 0, 13),
+    Row(
+        "softmax regression", lambda s: 4 * s["N"] * s["d"] * s["k"], 1.01, lambda s: s["N"] * (s["k"] + 1),
+        1.01, 2, 0, 12,
+    ),
+    Row(
+        "MLP", lambda s: 4 * s["N"] * s["d"] * s["h"] + 6 * s["N"] * s["h"] * s["k"], 1.01,
+        lambda s: s["N"] * (s["k"] + 1), 3.8, 19, 0, 23,
+    ),
+    Row("deep MLP, 10 layers", lambda s: 58 * s["N"] * s["h"] ** 2, 1.02, none, 10.1, 0, 0, 89),
+    Row("masked factorisation", lambda s: 6 * s["n"] ** 2 * s["k"], 1.2, none, 1.01, 2, 0, 11),
+    Row(
+        "masked factorisation, Hessian by U", lambda s: s["n"] ** 2 * s["k"] * (s["k"] + 1), 1.75, none, 1.1, 8, 0, 5,
+    ),
+    Row("network Hessian by W1, 5 layers", lambda s: s["n"] ** 4, 3.4, lambda s: s["n"], 1.25, 10, 5, 35),
+    Row("Gaussian likelihood", lambda s: s["n"] ** 3, 1.01, lambda s: s["n"], 5.1, 10, 1, 8),
+    Row("GP evidence", lambda s: s["n"] ** 3, 1.01, lambda s: s["n"] ** 2 + s["n"], 19.1, 19, 1, 14),
+    Row("entrywise", lambda s: 10 * s["n"], 1.41, lambda s: 4 * s["n"], 1.01, 3, 0, 21),
+    Row("chain a'XYZb by Y", lambda s: 7 * s["n"] ** 2, 1.01, none, 1.01, 4, 0, 5),
+    Row("chain |XYZb|^2 by Y", lambda s: 9 * s["n"] ** 2, 1.01, none, 1.26, 5, 0, 7),
+    Row("tr(X^-1 A)", lambda s: 14 / 3 * s["n"] ** 3, 1.01, none, 3.7, 11, 2, 5),
+    Row("log det X", lambda s: 2 * s["n"] ** 3, 1.01, lambda s: s["n"], 2.6, 5, 0, 4),
+    Row("Jacobian of softmax(A x)", lambda s: 6 * s["n"] ** 2, 1.01, lambda s: s["n"], 3.1, 6, 5, 11),
+    Row("Jacobian of sigmoid(A x + b)", lambda s: 3 * s["n"] ** 2, 1.01, lambda s: s["n"], 1.6, 3, 0, 9),
+    Row(
+        "RNN, 50 steps",
+        lambda s: 50 * (4 * s["N"] * s["d"] * s["h"] + 6 * s["N"] * s["h"] ** 2) + 6 * s["N"] * s["h"] * s["k"],
+        1.01, lambda s: 50 * s["N"] * s["h"], 67, 0, 0, 704,
+    ),
+)  # fmt: skip
+
+
+def test_every_workload_has_a_row() -> None:
+    assert [row.name for row in ROWS] == [workload.name for workload in WORKLOADS]
+
+
+@cache
+def counted_workload(name: str) -> tuple[Mapping[str, int], Cost, Cost]:
+    """The largest sizes of a workload, what runs for them on one thread, and the same in whole passes."""
+    workload = next(workload for workload in WORKLOADS if workload.name == name)
+    case = WORKLOAD_CASES[f"{name} " + " ".join(f"{key}={size}" for key, size in workload.sizes[-1].items())]
+    compiled = function(case).compiled
+    sizes = compiled.sizes(case.sizes)
+    program = compiled._code_for(sizes).program
+    return sizes, compiled.cost(sizes, ONE_THREAD), cost(program, sizes, ONE_THREAD, scheduled=False)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_no_workload_gets_dearer(row: Row) -> None:
+    sizes, runs, whole = counted_workload(row.name)
+    assert runs.flops <= row.flops * row.least(sizes)
+    assert runs.flops >= 0.98 * row.least(sizes), "the least work known is less than what is counted by hand"
+    assert runs.transcendentals <= row.values(sizes)
+    assert runs.bytes <= row.moved * runs.compulsory_bytes
+    assert runs.passes <= row.passes
+    assert runs.temporaries <= row.temporaries
+    assert whole.operations <= row.operations
+    assert runs.flops <= whole.flops * 1.001
+    assert runs.bytes <= 1.02 * whole.bytes
+    assert runs.temporary_bytes <= whole.temporary_bytes

@@ -888,8 +888,8 @@ def call_of_transpose(node: Call) -> Node | None:
     base, exponent, names = arg.factors[0]
     if exponent != 1 or names != (1, 0):
         return None
-    # the shape of a matrix turns, that of a scalar has nothing to turn
-    value = Call(node.op, (base, *node.args[1:]), node.shape[::-1], node.parameters, node.properties)
+    # what is known of the value is found anew: the triangle that is zero is the other one
+    value = apply_call(OPERATIONS[node.op], (base, *node.args[1:]), dict(node.parameters))
     return value if node.order == 0 else permute(value, (1, 0))
 
 

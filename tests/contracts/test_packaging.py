@@ -39,7 +39,7 @@ def test_the_source_archive_holds_what_the_tests_need(archives: tuple[Path, Path
     with tarfile.open(archives[1]) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "grammar/matcalc.lark"} <= names
-    assert {"matcalc/api.py", "tests/conftest.py", "docs/reference/operations.md"} <= names
+    assert {"matcalc/api.py", "tests/conftest.py", "benchmarks/run.py", "docs/reference/operations.md"} <= names
 
 
 @pytest.mark.parametrize("unpacked", [True, False], ids=["unpacked", "as a zip file"])

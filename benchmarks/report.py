@@ -34,11 +34,13 @@ EVEN = 1.1
 def cell(value: float | None) -> str:
     """A ratio in a table.
 
-    >>> cell(0.987), cell(23.4), cell(None)
-    ('0.99', '23', '–')
+    >>> cell(0.00345), cell(0.987), cell(23.4), cell(None)
+    ('0.0034', '0.99', '23', '–')
     """
     if value is None:
         return "–"
+    if value < 0.1:
+        return f"{value:.2g}"
     return f"{value:.2f}" if value < 9.995 else f"{value:.0f}"
 
 

@@ -149,6 +149,12 @@ def _add_eval(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_code(command: argparse.ArgumentParser) -> None:
+    _add_wrt(command)
+    command.add_argument("--sizes", metavar="SIZES", help="such as n=1000,m=50: say what a call costs for these")
+    command.add_argument("--plan", action="store_true", help="say what runs for the sizes, and why")
+
+
 _OPTIONS: Mapping[str, Callable[[argparse.ArgumentParser], None]] = {
     "diff": _add_diff,
     "jacobian": _add_formula,
@@ -156,7 +162,7 @@ _OPTIONS: Mapping[str, Callable[[argparse.ArgumentParser], None]] = {
     "check": _add_check,
     "explain": _add_explain,
     "eval": _add_eval,
-    "code": _add_wrt,
+    "code": _add_code,
 }
 
 
@@ -396,9 +402,35 @@ def _code(options: argparse.Namespace) -> Answer:
         function = make(expr, _wrt(options))
     else:
         function = expr.compile()
-    return Answer(
-        {"code": function.source, "arguments": list(function.args)}, [function.source.rstrip("\n")], expr.notes
-    )
+    result: dict[str, Any] = {"code": function.source, "arguments": list(function.args)}
+    lines = [function.source.rstrip("\n")]
+    sizes = _sizes(options.sizes) if options.sizes else None
+    if sizes is not None:
+        result["cost"] = function.cost(sizes).to_dict()
+        lines += [] if options.plan else ["", repr(function.cost(sizes))]
+    if options.plan:
+        result["plan"] = function.explain_plan(sizes)
+        lines = [result["plan"]]
+    return Answer(result, lines, expr.notes)
+
+
+def _sizes(text: str) -> dict[str, int]:
+    """The sizes of ``n=1000,m=50``.
+
+    >>> _sizes("n=1000, m=50")
+    {'n': 1000, 'm': 50}
+
+    Raises
+    ------
+    UsageError: a part is not a name and a number.
+    """
+    sizes: dict[str, int] = {}
+    for part in text.split(","):
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not name or not equals or not value.isdecimal():
+            raise UsageError(f"{part.strip()!r} is not a size", hint="write --sizes n=1000,m=50")
+        sizes[name] = int(value)
+    return sizes
 
 
 def _eval(options: argparse.Namespace) -> Answer:

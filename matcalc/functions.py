@@ -226,6 +226,31 @@ class Function:
         """
         return self.compiled.cost(sizes, machine)
 
+    def explain_plan(self, sizes: Mapping[str, Any] | None = None, machine: Machine | None = None) -> str:
+        """What runs for arrays of given sizes and why, as text to read.
+
+        It has the order of every product with its time against the default order, the kernels, the loops over panels
+        of rows, what is shared, the buffers that are kept from call to call, the cost, and the text that runs.
+
+        >>> import matcalc as mc
+        >>> g = mc.grad("x^T A x", "x", vars={"A": "matrix(n, n)", "x": "vector(n)"})
+        >>> print(g.explain_plan({"n": 10}).partition("shared")[0].rstrip())
+        for n = 10
+        <BLANKLINE>
+        products
+          none has three factors or more
+        <BLANKLINE>
+        kernels
+          gemv of 10 x 10 and 10, 2 times, 400 operations: memory sets the time, every entry is read once
+          np.add of 10 and 10, 10 operations
+        <BLANKLINE>
+        loops
+          none: the arrays are so small that the text for all sizes is as quick
+
+        The parameters and errors are those of `cost`; without sizes, N counts as 1000 and other sizes as about 100.
+        """
+        return self.compiled.explain_plan(sizes, machine)
+
     @property
     def _is_single(self) -> bool:
         """Whether one array is computed; the directions of several names add up to one ``jvp``."""

@@ -59,10 +59,10 @@ class Cost(NamedTuple):
 
     def __repr__(self) -> str:
         lines = (
-            f"flops        {_count(self.flops)}, and {_count(self.transcendentals)} transcendentals",
-            f"bytes        {_count(self.bytes)}, of which {_count(self.compulsory_bytes)} are compulsory",
-            f"temporaries  {self.temporaries}, {_count(self.temporary_bytes)} bytes",
-            f"buffers      {self.buffers}, {_count(self.buffer_bytes)} bytes",
+            f"flops        {short(self.flops)}, and {short(self.transcendentals)} transcendentals",
+            f"bytes        {short(self.bytes)}, of which {short(self.compulsory_bytes)} are compulsory",
+            f"temporaries  {self.temporaries}, {short(self.temporary_bytes)} bytes",
+            f"buffers      {self.buffers}, {short(self.buffer_bytes)} bytes",
             f"operations   {self.operations}, with {self.passes} passes over large arrays",
             f"bound        {seconds(self.bound_s)}",
         )
@@ -73,10 +73,10 @@ class Cost(NamedTuple):
         return self._asdict()
 
 
-def _count(number: float) -> str:
+def short(number: float) -> str:
     """A count in short: ``2.5 million``.
 
-    >>> _count(999), _count(12_345), _count(2_500_000)
+    >>> short(999), short(12_345), short(2_500_000)
     ('999', '12.3 thousand', '2.5 million')
     """
     for unit, name in ((1e12, "trillion"), (1e9, "billion"), (1e6, "million"), (1e4, "thousand")):
@@ -693,6 +693,17 @@ class _Counter:
         results = {result for result in self.program.results if isinstance(result, int)}
         written = sum(prod(self.shapes[result]) for result in results)
         return sum(used.values()) + written * ITEM
+
+
+def computing(program: Program) -> list[tuple[Statement, View]]:
+    """The statements of a program without named sizes that compute with arrays, with their shapes; no views."""
+    counter = _Counter(program, program.statements, None, USUAL)
+    found: list[tuple[Statement, View]] = []
+    for statement in program.statements:
+        view = counter.view(statement)
+        if not _is_view(statement) and (view.result or any(view.operands)):
+            found.append((statement, view))
+    return found
 
 
 def bound(flops: float, compulsory: float, transcendentals: float, machine: Machine) -> float:

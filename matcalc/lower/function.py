@@ -32,7 +32,8 @@ from .cost import Cost, cost
 from .entry import Seen, Surroundings, kind_of
 from .order import Leaf, Path, contraction_path, path_cost
 from .panels import Machine
-from .program import Argument, Choice, Program, Size, bind_sizes
+from .plans import Order, plan_text
+from .program import Argument, Choice, Program, Size, bind_sizes, size_values
 from .schedule import Scheduled, schedule
 from .source import Source, function_source, module_source, program_names, user_names
 from .workspace import Buffer, Workspaces
@@ -495,6 +496,40 @@ class Compiled:
         """
         known = self.sizes(sizes)
         return cost(self._code_for(known).program, known, machine or Machine(threads=product_threads()))
+
+    def explain_plan(self, sizes: Mapping[str, Any] | None = None, machine: Machine | None = None) -> str:
+        """What runs for arrays of given sizes and why: orders of products, kernels, loops, buffers, cost and text.
+
+        Parameters
+        ----------
+        sizes: a number for each named size, or the shape of an array, or both; by default those for which the order
+            of products is chosen before arrays are there, N = 1000 and others about 100.
+        machine: what decides where loops gain, and the rates of the bound; by default a usual one, with the threads
+            that NumPy's products use.
+
+        Raises
+        ------
+        UnknownName: there is no size and no argument of a name.
+        UsageError: a size is not known, or is not a number that counts something.
+        ShapeError: shapes do not fit the declared ones or each other.
+        """
+        names = [size.name for size in self._sizes if size.argument != -2]
+        known = self.sizes(size_values(map(Dim.of, names), {}) if sizes is None else sizes)
+        code = self._code_for(known)
+        orders = [
+            Order(choice, *_compared(choice, known))
+            for choice in self.choices
+            if all(name in known for name in _names_of(choice))
+        ]
+        return plan_text(
+            code.program,
+            known,
+            orders,
+            function_source(code.program).text,
+            chosen=code.program is not self.program,
+            representative=sizes is None,
+            machine=machine or Machine(threads=product_threads()),
+        )
 
     def sizes(self, given: Mapping[str, Any]) -> dict[str, int]:
         """A value for every named size, from values of some of them and shapes of arrays.

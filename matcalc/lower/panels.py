@@ -76,11 +76,12 @@ class Placed(NamedTuple):
 
 
 class Loop(NamedTuple):
-    """Statements that run on ``step`` of ``length`` rows at a time."""
+    """Statements that run on ``step`` of ``length`` rows at a time; ``gain`` is in nanoseconds, over whole passes."""
 
     length: int
     step: int
     body: tuple[Placed, ...]
+    gain: float = 0.0
 
 
 Item = Statement | Loop
@@ -109,6 +110,20 @@ def plan(program: Program, machine: Machine = USUAL, itemsize: int = 8) -> tuple
     results = frozenset(result for result in program.results if isinstance(result, int))
     planner = _Planner(shapes, results, machine, itemsize)
     return tuple(planner.items(list(program.statements)))
+
+
+def refused(program: Program, machine: Machine = USUAL, itemsize: int = 8) -> tuple[Loop, ...]:
+    """The loops over panels in which statements of a program could run, but gain nothing by it; the longest first.
+
+    The parameters are those of `plan`.
+    """
+    shapes = shapes_of(program)
+    results = frozenset(result for result in program.results if isinstance(result, int))
+    planner = _Planner(shapes, results, machine, itemsize)
+    statements = [item for item in planner.items(list(program.statements)) if isinstance(item, Statement)]
+    lengths = {shape[0] for shape in planner.considered(statements)}
+    cuts = [planner.cut(statements, length) for length in sorted(lengths, reverse=True)]
+    return tuple(cut.loop for cut in cuts if cut is not None and cut.gain <= 0)
 
 
 class _Cut(NamedTuple):
@@ -190,7 +205,7 @@ class _Planner:
         if len(body) < 2:
             return None
         gain, step = self.gain(body, length, {*_used(after), *self.results})
-        return _Cut(gain, before, Loop(length, step, tuple(body)), after)
+        return _Cut(gain, before, Loop(length, step, tuple(body), gain), after)
 
     def streams(self, placed: Placed) -> bool:
         """Whether a statement whose operands are all there passes over something large in panels."""

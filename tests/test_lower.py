@@ -396,6 +396,15 @@ def test_nested_expressions_are_bounded() -> None:
     assert text.count("np.sin") == 200
 
 
+def test_what_is_transposed_at_each_use_is_computed_once() -> None:
+    inverse_of = Statement(1, "inverse", (0,), ("",), (N, N))
+    turned = Statement(2, "transpose", (1,), (1, 0), (N, N))
+    scaled = Statement(3, "multiply", (2, 0), (), (N, N))
+    summed = Statement(4, "add", (2, 3), (), (N, N))
+    found = inline_expressions(program([inverse_of, turned, scaled, summed], [4]))
+    assert found.inlined == {2, 3}
+
+
 def test_values_used_twice_are_named() -> None:
     statements = [
         Statement(1, "negate", (0,), (), (N,)),

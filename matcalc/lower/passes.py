@@ -270,6 +270,9 @@ def inline_expressions(program: Program) -> Program:
                 continue
             if counts[operand] > 1 or operand in kept:
                 continue
+            if statement.operation in FREE and counts[statement.target] > 1:
+                # what is written at each use is a name and no computation
+                continue
             grown = extent.depth + int(statement.operation not in ("add", "subtract"))
             if grown > MAX_DEPTH or parts + extent.parts - 1 > MAX_PARTS:
                 continue

@@ -125,7 +125,7 @@ FUNCTIONS: Mapping[str, Work] = MappingProxyType(
     {
         **dict.fromkeys(sorted(UFUNCS - TRANSCENDENTAL), Work(1)),
         **dict.fromkeys(sorted(TRANSCENDENTAL), Work(0, 1)),
-        "np.where": Work(1), "np.round": Work(1), "mask": Work(0),
+        "np.where": Work(1), "np.round": Work(1), "mask": Work(1),
         "elu": Work(3, 1, 4), "selu": Work(4, 1, 5), "gelu": Work(2, 1, 3), "polygamma": Work(0, 1),
         "np.sum": Work(1), "np.prod": Work(1), "np.max": Work(1), "np.min": Work(1), "np.argmax": Work(1),
         "np.var": Work(4), "np.std": Work(4), "finite": Work(1),
@@ -284,7 +284,7 @@ def _sum_of(parts: Iterable[Work]) -> Work:
 
 def _map(statement: Statement, view: View) -> Work:
     names = functions_of(str(statement.parameters[1]))
-    return _sum_of(_named(name, view, view.entries, statement) for name in names if name != "mask")
+    return _sum_of(_named(name, view, view.entries, statement) for name in names)
 
 
 def _call(statement: Statement, view: View) -> Work:

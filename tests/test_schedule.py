@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+import re
+import threading
 from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
@@ -11,18 +14,19 @@ import pytest
 from corpus_data import Case, load_cases, sample_case
 from random_nodes import SIZES, data, random_graph
 
+import matcalc as mc
 from matcalc.derivation import Derivative
 from matcalc.expr.build import variables
 from matcalc.expr.nodes import Node
 from matcalc.expression import Expr
 from matcalc.functions import program_arguments
-from matcalc.lower.elementary import elementary
+from matcalc.lower.elementary import elementary, is_ufunc
 from matcalc.lower.function import Compiled, compile_function
 from matcalc.lower.panels import Loop, Machine, plan
 from matcalc.lower.schedule import schedule
 from matcalc.lower.specialize import specialize
 
-EAGER = Machine(shared=0, panel=1, stream=1e9, call=0, added=0, large=1)
+EAGER = Machine(cache=0, shared=0, panel=1, stream=1e9, call=0, added=0, large=1)
 """A machine on which every loop gains, with panels of one row."""
 WIDE = EAGER._replace(panel=700)
 """The same with panels of some rows, of which the last one is short."""
@@ -108,3 +112,168 @@ def test_corpus(case: Case) -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_whole_corpus(case: Case) -> None:
     test_corpus(case)
+
+
+# --- arrays of every kind --------------------------------------------------------------------------
+
+LOGISTIC = "sum(log(1 + exp(-y .* (X w)))) + sum(softmax(X V) .* (X V))"
+TYPES = {"X": "matrix(N, d)", "y": "vector(N)", "w": "vector(d)", "V": "matrix(d, k)"}
+
+
+def logistic(kind: type[np.floating[Any]] = np.float64, rows: int = 500) -> dict[str, Any]:
+    generator = np.random.default_rng(5)
+    shapes = {"X": (rows, 30), "y": (rows,), "w": (30,), "V": (30, 7)}
+    return {name: generator.standard_normal(shape).astype(kind) for name, shape in shapes.items()}
+
+
+def plain(function: mc.Function, arrays: Mapping[str, Any]) -> Any:
+    """The results of the text for all sizes."""
+    compiled = function.compiled
+    with np.errstate(all="ignore"):
+        return compiled._function(*(arrays[argument.name] for argument in compiled.arguments))
+
+
+def test_large_arrays_are_scheduled() -> None:
+    f = mc.value_and_grad(LOGISTIC, ("w", "V"), vars=TYPES)
+    arrays = logistic()
+    assert f.compiled.plan({"N": 500, "d": 30, "k": 7}) is not None
+    assert f.compiled.plan({"N": 5, "d": 3, "k": 2}) is None
+    value, gradients = f(**arrays)
+    expected = plain(f, arrays)
+    np.testing.assert_allclose(value, expected[0], rtol=1e-13)
+    for found, wanted in zip(gradients, expected[1:], strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-12 * np.abs(wanted).max())
+
+
+def test_float32_stays_float32() -> None:
+    f = mc.value_and_grad(LOGISTIC, ("w", "V"), vars=TYPES)
+    exact = f(**logistic())
+    value, gradients = f(**logistic(np.float32))
+    assert type(value) is np.float32
+    for found, wanted in zip(gradients, exact[1], strict=True):
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-4 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("layout", ["fortran", "strided", "read only", "big endian"])
+def test_memory_layouts(layout: str) -> None:
+    f = mc.value_and_grad(LOGISTIC, ("w", "V"), vars=TYPES)
+    arrays = logistic()
+    expected = f(**arrays)
+    given = dict(arrays)
+    if layout == "fortran":
+        given["X"] = np.asfortranarray(arrays["X"])
+    elif layout == "strided":
+        wide = np.zeros((1000, 60))
+        wide[::2, ::2] = arrays["X"]
+        given["X"] = wide[::2, ::2]
+    elif layout == "read only":
+        given = {name: array.copy() for name, array in arrays.items()}
+        for array in given.values():
+            array.flags.writeable = False
+    else:
+        given["X"] = arrays["X"].astype(">f8")
+    found = f(**given)
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-13)
+    for one, two in zip(found[1], expected[1], strict=True):
+        np.testing.assert_allclose(one, two, rtol=0, atol=1e-12 * np.abs(two).max())
+
+
+def test_nan_propagates_without_warnings() -> None:
+    f = mc.value_and_grad(LOGISTIC, ("w", "V"), vars=TYPES)
+    arrays = logistic()
+    arrays["y"][3] = np.nan
+    value, (by_w, by_V) = f(**arrays)
+    assert np.isnan(value)
+    assert np.isnan(by_w).all()
+    assert np.isfinite(by_V).all()
+
+
+def test_infinite_logits() -> None:
+    f = mc.value_and_grad("sum(logsumexp(Z, axis=1))", "Z", vars={"Z": "matrix(m, n)"})
+    Z = np.random.default_rng(0).standard_normal((400, 30))
+    Z[0] = -np.inf
+    Z[1, 3] = np.inf
+    Z[2] = 1000.0
+    value, gradient = f(Z=Z)
+    expected = plain(f, {"Z": Z})
+    np.testing.assert_array_equal(value, expected[0])
+    np.testing.assert_allclose(gradient, expected[1], rtol=1e-15)
+
+
+def test_threads_do_not_share_buffers() -> None:
+    f = mc.value_and_grad(LOGISTIC, ("w", "V"), vars=TYPES)
+    inputs = [logistic(rows=400 + 10 * (number % 2)) for number in range(8)]
+    for number, arrays in enumerate(inputs):
+        arrays["w"] += number
+    expected = [f(**arrays) for arrays in inputs]
+    wrong: list[int] = []
+
+    def work(number: int) -> None:
+        for _ in range(50):
+            value, gradients = f(**inputs[number])
+            same = value == expected[number][0] and all(
+                np.array_equal(one, two) for one, two in zip(gradients, expected[number][1], strict=True)
+            )
+            if not same:
+                wrong.append(number)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_a_copy_is_scheduled_too() -> None:
+    f = pickle.loads(pickle.dumps(mc.grad(LOGISTIC, "w", vars=TYPES)))
+    assert f.compiled.plan({"N": 500, "d": 30, "k": 7}) is not None
+
+
+def test_shapes_that_change_all_the_time_are_not_planned_for_ever() -> None:
+    f = mc.grad(LOGISTIC, "w", vars=TYPES)
+    for rows in range(300, 330):
+        f(**{**logistic(), **{name: array[:rows] for name, array in logistic().items() if name in "Xy"}})
+    functions = [bound.function for bound in f.compiled._bounds.values()]
+    assert f.compiled._function in functions
+
+
+# --- the text -----------------------------------------------------------------------------------------
+
+
+def test_single_ufuncs() -> None:
+    f = mc.value_and_grad("sum(log(1 + exp(-y .* (X w))))", "w", vars=TYPES)
+    special = elementary(specialize(f.compiled.program, {"N": 500, "d": 30, "k": 7}))
+    names = [str(statement.parameters[0]) for statement in special.statements if is_ufunc(statement)]
+    # by hand: e = exp(-|m|), log1p(e) - min(m, 0), y / (1 + exp(m)); signs are changed in 30 entries, not in 500
+    softplus = ["np.multiply", "np.abs", "np.negative", "np.exp", "np.log1p", "np.minimum", "np.subtract"]
+    assert sorted(names) == sorted([*softplus, "np.exp", "np.add", "np.divide", "np.negative"])
+
+
+def test_the_text_is_made_of_our_own_tokens() -> None:
+    f = mc.value_and_grad(LOGISTIC.replace("w", "weights"), ("weights", "V"), vars=TYPES | {"weights": "vector(d)"})
+    planned = schedule(f.compiled.program, {"N": 50, "d": 3, "k": 2}, WIDE, always=True)
+    assert planned is not None
+    words = set(re.findall(r"[A-Za-z_]\w*", planned.text))
+    own = re.compile(r"[abcpt]\d+_?|[fiwsk]|dtype|take|give")
+    python = {
+        "def",
+        "for",
+        "in",
+        "range",
+        "slice",
+        "if",
+        "return",
+        "np",
+        "None",
+        "True",
+        "out",
+        "float",
+        "fill",
+        "sum",
+        "T",
+    }
+    rest = {word for word in words if not own.fullmatch(word)} - python
+    assert all(hasattr(np, word) or word in planned.required for word in rest - {"reduce"})
+    assert "weights" not in planned.text

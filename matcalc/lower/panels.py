@@ -19,9 +19,11 @@ from .program import Operand, Program, Statement
 class Machine(NamedTuple):
     """What a core does: sizes in bytes, times in nanoseconds; measured on a server, and much the same on others.
 
+    cache: what stays in the cache of a core from one statement to the next.
     shared: what stays in the cache that all cores share.
     panel: the rows of a panel, all its arrays together.
     stream: to bring a byte from memory; what the shared cache holds arrives in time.
+    spilled: to write a byte to the shared cache and read it again.
     call: to start an operation.
     added: for each byte that is added to a total, or brought into the order that a product of matrices takes.
     small_product: up to so many multiplications a product is not packed, which pays for thin matrices.
@@ -36,9 +38,11 @@ class Machine(NamedTuple):
     values_rate: values of exp in float64 in a nanosecond.
     """
 
+    cache: int = 1_500_000
     shared: int = 30_000_000
     panel: int = 1_500_000
     stream: float = 0.06
+    spilled: float = 0.02
     call: float = 450.0
     added: float = 0.1
     small_product: int = 650_000
@@ -268,11 +272,17 @@ class _Planner:
             return 0.0, step
         made = {placed.statement.target for placed in body if placed.axis is not None}
         saved = 0.0
-        if total > self.machine.shared:
-            for value, count in touched.items():
-                # what is only made and used inside never reaches memory
-                passes = count + 1 if value in made and value not in needed else count - 1
-                saved += passes * self.machine.stream * self.bytes(value)
+        for value, count in touched.items():
+            # what is only made and used inside never leaves the cache
+            inside = value in made and value not in needed
+            if total > self.machine.shared:
+                saved += (count + 1 if inside else count - 1) * self.machine.stream * self.bytes(value)
+            elif inside and self.bytes(value) > self.machine.cache:
+                saved += count * self.machine.spilled * self.bytes(value)
+        for placed in products:
+            scaled = placed.statement.operands[0]
+            if placed.statement.operation == "weighted_gram" and isinstance(scaled, int):
+                saved += self.machine.spilled * self.bytes(scaled)
         again = sum(self.bytes(placed.statement.target) for placed in body if placed.axis is None)
         for placed in products:
             operands = zip(placed.statement.operands, placed.cuts, strict=True)

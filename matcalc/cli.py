@@ -27,7 +27,7 @@ COMMANDS: Mapping[str, str] = {
     "check": "compare your own derivative with the right one",
     "explain": "show how the derivative comes about, line by line",
     "eval": "evaluate an expression, or its derivative, on data",
-    "code": "print NumPy source for a value and its derivative",
+    "code": "print source for a value and its derivative, for NumPy or another target",
     "ops": "list the functions of the language",
     "rules": "search the identities of matrix calculus",
     "errors": "explain what an error means, by example, and what to do",
@@ -151,6 +151,7 @@ def _add_eval(command: argparse.ArgumentParser) -> None:
 
 def _add_code(command: argparse.ArgumentParser) -> None:
     _add_wrt(command)
+    command.add_argument("--target", default="numpy", metavar="TARGET", help="numpy (unless said), jax or torch")
     command.add_argument("--sizes", metavar="SIZES", help="such as n=1000,m=50: say what a call costs for these")
     command.add_argument("--plan", action="store_true", help="say what runs for the sizes, and why")
 
@@ -402,8 +403,9 @@ def _code(options: argparse.Namespace) -> Answer:
         function = make(expr, _wrt(options))
     else:
         function = expr.compile()
-    result: dict[str, Any] = {"code": function.source, "arguments": list(function.args)}
-    lines = [function.source.rstrip("\n")]
+    text = function.source if options.target == "numpy" else function.export(options.target)
+    result: dict[str, Any] = {"code": text, "arguments": list(function.args)}
+    lines = [text.rstrip("\n")]
     sizes = _sizes(options.sizes) if options.sizes else None
     if sizes is not None:
         result["cost"] = function.cost(sizes).to_dict()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import Parameter, Signature
@@ -15,6 +16,7 @@ from .collection import paused_collection
 from .conditions import conditions
 from .derivation import Attached, Derivative, find_variable
 from .errors import MatcalcError, ShapeError, UsageError
+from .export import exported
 from .expr.build import add, product, variables
 from .expr.dims import Shape, shape_text
 from .expr.nodes import Node, Variable
@@ -39,6 +41,21 @@ KINDS = ("scalar", "vector", "matrix")
 
 USUAL_SIZES = frozenset("NMKDnmkd")
 """Names that mean the size of an array on paper, and are read as numbers where no declaration says so."""
+
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+
+DESCRIBED: Mapping[str, str] = {
+    "value": "",
+    "derivative": "derivative of ",
+    "grad": "gradient of ",
+    "value_and_grad": "value and gradient of ",
+    "jacobian": "Jacobian of ",
+    "hessian": "Hessian of ",
+    "hvp": "Hessian-vector product of ",
+    "vjp": "vector-Jacobian product of ",
+    "jvp": "Jacobian-vector product of ",
+}
+"""What a function of a kind computes, before the formula of what was differentiated."""
 
 Kind = Literal["value", "derivative", "grad", "value_and_grad", "jacobian", "hessian", "hvp", "vjp", "jvp"]
 
@@ -250,6 +267,44 @@ class Function:
         The parameters and errors are those of `cost`; without sizes, N counts as 1000 and other sizes as about 100.
         """
         return self.compiled.explain_plan(sizes, machine)
+
+    def export(self, target: str, name: str = "f") -> str:
+        """The source of the function in another language or for another library.
+
+        >>> import matcalc as mc
+        >>> print(mc.grad("x^T A x", "x", {"A": "matrix(n, n) symmetric"}).export("jax"), end="")
+        # gradient of x^T A x by x
+        # x: array of shape (n,)
+        # A: array of shape (n, n), symmetric
+        # returns array of shape (n,)
+        # JAX computes in float32 unless jax.config.update("jax_enable_x64", True) has been called.
+        <BLANKLINE>
+        <BLANKLINE>
+        def f(x, A):
+            return 2.0 * (A @ x)
+
+        Parameters
+        ----------
+        target: ``jax`` or ``torch``.
+        name: the name of the function.
+
+        Raises
+        ------
+        UsageError: there is no such target, or the name is no name.
+        Unsupported: an operation that the target does not have.
+        """
+        if not NAME.fullmatch(name):
+            raise UsageError(f"{name!r} is not the name of a function", hint='name="f"')
+        arguments = [*self._plan.directions, *program_arguments(self.function, self._plan.outputs)]
+        with Attached(self.function), bounded(self.limits):
+            text = exported(self._plan.outputs, arguments, target, name, [self._described])
+        return check_printed(text)
+
+    @property
+    def _described(self) -> str:
+        """What is computed, in a line."""
+        wrt = f" by {', '.join(self.request.wrt)}" if self.request.wrt else ""
+        return f"{DESCRIBED[self.request.kind]}{self.function.formula}{wrt}"
 
     @property
     def _is_single(self) -> bool:

@@ -21,6 +21,7 @@ LAYERS = (
     ("notation",),
     ("forms",),
     ("lower",),
+    ("export",),
     ("expression", "layout"),
     ("structure",),
     ("conditions",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import tracemalloc
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -27,6 +28,7 @@ from matcalc.lower.elementary import UFUNCS
 from matcalc.lower.function import compile_function
 from matcalc.lower.panels import Machine
 from matcalc.lower.program import Statement
+from matcalc.lower.schedule import schedule
 from matcalc.lower.source import _WRITERS
 from matcalc.ops.apply import call, map_
 from matcalc.ops.record import Operation
@@ -370,3 +372,45 @@ def test_no_workload_gets_dearer(row: Row) -> None:
     assert runs.flops <= whole.flops * 1.001
     assert runs.bytes <= 1.02 * whole.bytes
     assert runs.temporary_bytes <= whole.temporary_bytes
+
+
+# --- operations are the calls in the text -----------------------------------------------------------
+
+FREE_CALLS = frozenset(
+    {"take", "give", "slice", "range", "aligned_empty", "empty", "fill", "reshape", "transpose", "broadcast_to"}
+)
+"""What computes nothing."""
+
+IN_STEPS = {"network Hessian by W1, 5 layers": 4, "Jacobian of softmax(A x)": 4, "GP evidence": 1}
+"""Workloads with kernels of several steps, softmax and the logarithm of a diagonal, and how many more these are."""
+
+
+def calls_in(statements: list[ast.stmt]) -> int:
+    """The calls that compute in the text of a schedule, those of a loop once for every panel."""
+    total = 0
+    for statement in statements:
+        if isinstance(statement, ast.For):
+            assert isinstance(statement.iter, ast.Call)
+            _, length, step = (part.value for part in statement.iter.args if isinstance(part, ast.Constant))
+            total += -(-length // step) * calls_in([part for part in statement.body if not isinstance(part, ast.If)])
+            continue
+        for part in ast.walk(statement):
+            if isinstance(part, ast.Call):
+                name = part.func.attr if isinstance(part.func, ast.Attribute) else ast.unparse(part.func)
+                total += name not in FREE_CALLS
+            total += isinstance(part, ast.BinOp) and isinstance(part.op, ast.MatMult)
+    return total
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_operations_are_the_calls_in_the_text(row: Row) -> None:
+    sizes, runs, _ = counted_workload(row.name)
+    workload = next(workload for workload in WORKLOADS if workload.name == row.name)
+    compiled = function(next(case for case in WORKLOAD_CASES.values() if case.workload is workload)).compiled
+    planned = schedule(compiled._code_for(sizes).program, sizes, ONE_THREAD)
+    if planned is None:
+        assert runs.buffers == 0
+        return
+    definition = ast.parse(planned.text).body[0]
+    assert isinstance(definition, ast.FunctionDef)
+    assert runs.operations == calls_in(definition.body) + IN_STEPS.get(row.name, 0)

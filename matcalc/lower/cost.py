@@ -19,7 +19,7 @@ from .elementary import KERNEL_FORMS, OPERATORS, UFUNCS
 from .overwriting import OVERWRITE, WRITERS, overwrite_dead
 from .panels import USUAL, Item, Loop, Machine, Sizes, is_truth, plan, shapes_of
 from .program import Literal, Operand, Program, Statement
-from .schedule import STORED, Scheduled, prepared, schedule
+from .schedule import STORED, Scheduled, prepared, row_parts, schedule
 from .specialize import specialize
 from .views import may_be_view
 from .workspace import Buffer
@@ -306,7 +306,7 @@ def _matmul(_statement: Statement, view: View) -> Work:
 
 def _weighted_gram(_statement: Statement, view: View) -> Work:
     rows, columns = view.operands[0]
-    return Work(rows * columns * (columns + 1) + rows * columns + rows, 0, 2)
+    return Work(rows * columns * (columns + 1) + rows * columns + rows)
 
 
 def _tensordot(statement: Statement, view: View) -> Work:
@@ -610,9 +610,9 @@ class _Counter:
             if isinstance(operand, int):
                 reads[self.owner(operand)] = max(reads.get(self.owner(operand), 0), self.bytes(operand))
         made = self.is_made(statement)
-        if not made and (statement.shape or not any(reads.values())):
+        if not made and statement.operation != "call" and (statement.shape or not any(reads.values())):
             return
-        self.operations += work.steps
+        self.operations += max(work.steps, self.parts(statement))
         self.touches(reads.values())
         if not made:
             return
@@ -621,6 +621,15 @@ class _Counter:
         if statement.operation in ("map", "call"):
             self.touches([self.between(statement)], 2 * (work.steps - 1))
         self.allocate(statement, work, 1)
+
+    def parts(self, statement: Statement) -> int:
+        """In how many parts of its rows a product of a schedule is taken."""
+        if statement.operation != "matmul" or self.planned is None:
+            return 1
+        first, second = (self.shape(operand) for operand in statement.operands)
+        last = statement.operands[1]
+        origin = self.definitions.get(last) if isinstance(last, int) else None
+        return len(row_parts(first, second, turned=origin is not None and origin.operation == "transpose"))
 
     def allocate(self, statement: Statement, work: Work, times: int) -> None:
         """Note the arrays that a statement makes at each call, each in so many panels."""
@@ -656,7 +665,7 @@ class _Counter:
                 outer[self.owner(operand)] = max(outer.get(self.owner(operand), 0), size * again)
             added = part.axis is None and bool(statement.shape)
             if not self.is_made(statement):
-                self.operations += panels * (part.axis is None)
+                self.operations += panels * (part.axis is None or statement.operation == "call")
                 continue
             self.operations += panels * (work.steps + added)
             if statement.target in needed or added:

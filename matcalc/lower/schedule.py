@@ -171,6 +171,27 @@ def long_rows(program: Program) -> Program:
     return program._replace(statements=tuple(statements))
 
 
+def row_parts(first: Sizes, second: Sizes, *, turned: bool) -> list[tuple[int, int]]:
+    """The parts of its rows in which a product is quicker, from where to where; nothing where it is not.
+
+    >>> row_parts((128, 100), (100, 100), turned=False)
+    [(0, 64), (64, 128)]
+
+    Parameters
+    ----------
+    first, second: the shapes of the factors.
+    turned: whether the second factor is a transpose.
+    """
+    if len(first) != 2 or len(second) != 2 or turned:
+        return []
+    each = second[0] * second[1]
+    rows = PART // max(each, 1)
+    if not UNPACKED < first[0] * each <= SLOWEST or rows < FEWEST_ROWS:
+        return []
+    rows = -(-first[0] // -(-first[0] // rows))
+    return [(start, min(start + rows, first[0])) for start in range(0, first[0], rows)]
+
+
 def program_shape(program: Program, value: Operand) -> Shape:
     """The shape of a value."""
     if isinstance(value, int) and value < len(program.arguments):
@@ -461,15 +482,10 @@ class _Scheduler:
         left, right = statement.operands
         first, second = self.shapes.get(left, ()), self.shapes.get(right, ())  # type: ignore[arg-type]
         turned = right in self.definitions and self.definitions[right].operation == "transpose"  # type: ignore[index]
-        if len(first) != 2 or len(second) != 2 or turned:
-            return []
-        each = second[0] * second[1]
-        rows = PART // each
-        if not UNPACKED < first[0] * each <= SLOWEST or rows < FEWEST_ROWS:
-            return []
-        rows = -(-first[0] // -(-first[0] // rows))
         one, other = self.operand(left), self.operand(right)
-        cuts = [f"{start}:{min(start + rows, first[0])}" for start in range(0, first[0], rows)]
+        cuts = [f"{start}:{stop}" for start, stop in row_parts(first, second, turned=turned)]
+        if not cuts:
+            return []
         self.writer.require("np")
         return [f"np.dot({one}[{cut}], {other}, {target}[{cut}])" for cut in cuts]
 

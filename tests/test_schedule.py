@@ -20,6 +20,7 @@ from matcalc.expr.build import variables
 from matcalc.expr.nodes import Node
 from matcalc.expression import Expr
 from matcalc.functions import program_arguments
+from matcalc.lower.batching import batch_products
 from matcalc.lower.elementary import elementary, is_ufunc
 from matcalc.lower.function import Compiled, compile_function
 from matcalc.lower.panels import Loop, Machine, plan
@@ -277,3 +278,62 @@ def test_the_text_is_made_of_our_own_tokens() -> None:
     rest = {word for word in words if not own.fullmatch(word)} - python
     assert all(hasattr(np, word) or word in planned.required for word in rest - {"reduce"})
     assert "weights" not in planned.text
+
+
+# --- recurrences ----------------------------------------------------------------------------------------
+
+STEPS = 9
+RECURRENCE = (
+    "H1 = tanh(X[1,:,:] U + b'); "
+    + " ".join(f"H{t} = tanh(X[{t},:,:] U + H{t - 1} V + b');" for t in range(2, STEPS + 1))
+    + f" ||H{STEPS} W - Y||_F^2"
+)
+RECURRENT = {
+    "X": "tensor(T, N, i)", "U": "matrix(i, h)", "V": "matrix(h, h)", "b": "vector(h)", "W": "matrix(h, k)",
+    "Y": "matrix(N, k)",
+}  # fmt: skip
+
+
+def test_the_steps_of_a_recurrence_take_one_product() -> None:
+    f = mc.value_and_grad(RECURRENCE, ("U", "V", "b", "W"), vars=RECURRENT)
+    sizes = {"T": STEPS, "N": 5, "i": 3, "h": 4, "k": 2}
+    before = elementary(specialize(f.compiled.program, sizes))
+    after = batch_products(before)
+    products = [sum(statement.operation == "matmul" for statement in made.statements) for made in (before, after)]
+    # X_t U and the sums for U and V: one product each instead of one for each step
+    assert products[0] - products[1] == (STEPS - 1) + (STEPS - 1) + (STEPS - 2)
+    generator = np.random.default_rng(2)
+    shapes = {"X": (STEPS, 5, 3), "U": (3, 4), "V": (4, 4), "b": (4,), "W": (4, 2), "Y": (5, 2)}
+    arrays = {name: generator.standard_normal(shape) for name, shape in shapes.items()}
+    expected = plain(f, arrays)
+    given = [arrays[argument.name] for argument in f.compiled.arguments]
+    for machine in MACHINES.values():
+        found = scheduled(f.compiled, sizes, given, machine)
+        for one, two in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one, two, rtol=0, atol=1e-12 * np.abs(two).max())
+
+
+@pytest.mark.parametrize("text", [
+    "||" + " + ".join(f"A{t}' B{t}" for t in range(5)) + "||_F^2",
+    "||" + " - ".join(f"A{t}' B{t}" for t in range(5)) + "||_F^2",
+    "sum(" + " + ".join(f"tanh(X[{t},:,:] U)' X[{6 - t},:,:]" for t in range(1, 6)) + ")",
+    "sum(" + " .* ".join(f"(X[{t},:,:] U)" for t in (2, 5, 3, 1)) + ")",
+])  # fmt: skip
+def test_sums_of_products(text: str) -> None:
+    types = {"X": "tensor(T, N, i)", "U": "matrix(i, i)"}
+    types |= {f"A{t}": "matrix(N, i)" for t in range(5)} | {f"B{t}": "matrix(N, h)" for t in range(5)}
+    used = {name: kind for name, kind in types.items() if re.search(rf"\b{name}\b", text)}
+    by = "A1" if "A1" in used else "U"
+    f = mc.value_and_grad(text, by, vars=used)
+    sizes = {"T": 6, "N": 5, "i": 3, "h": 4}
+    generator = np.random.default_rng(3)
+    lengths = {"X": (6, 5, 3), "U": (3, 3)}
+    given = [
+        generator.standard_normal(lengths.get(a.name, (5, 3) if a.name[0] == "A" else (5, 4)))
+        for a in f.compiled.arguments
+    ]
+    expected = plain(f, dict(zip([a.name for a in f.compiled.arguments], given, strict=True)))
+    for machine in MACHINES.values():
+        found = scheduled(f.compiled, sizes, given, machine)
+        for one, two in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one, two, rtol=0, atol=1e-12 * np.abs(two).max())

@@ -228,6 +228,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
             "weighted_gram",
             "X^T diag(w) X by syrk, half of the multiplications, where no weight is negative, else gemm",
         ),
+        "stack": _constant("concatenate", "the steps of a recurrence in one array take one product for all of them"),
         "outer": _constant("gemm", "an outer product of this size is quicker as a product of matrices"),
         "inner": _constant("dot"),
         "tensordot": _constant("gemm", "the axes that are summed are brought together"),

@@ -12,6 +12,7 @@ from math import prod
 from typing import NamedTuple
 
 from ..expr.dims import Shape
+from .batching import batch_products
 from .elementary import elementary, is_ufunc
 from .overwriting import OVERWRITE, WRITERS, overwrite_dead
 from .panels import USUAL, Axis, Loop, Machine, Placed, Sizes, is_truth, plan, shapes_of
@@ -79,7 +80,7 @@ def schedule(
 def prepared(program: Program, sizes: Mapping[str, int]) -> Program:
     """The program that is scheduled: without named sizes, its entrywise statements single ufuncs."""
     special = elementary(_not_in_place(specialize(program, sizes)))
-    for choose in (symmetric_products, outer_products, long_rows):
+    for choose in (batch_products, symmetric_products, outer_products, long_rows):
         special = choose(special)
     return special
 
@@ -213,7 +214,7 @@ class _Event(NamedTuple):
     axis: Axis
 
 
-STORED = frozenset({"ufunc", "outer", "matmul", "sum", "reduce", "weighted_gram"})
+STORED = frozenset({"ufunc", "outer", "stack", "matmul", "sum", "reduce", "weighted_gram"})
 """Operations that store their result in an array that they are given."""
 
 FREE_VIEWS = frozenset({"transpose", "expand", "first_column"})
@@ -521,6 +522,8 @@ class _Scheduler:
             case "matmul":
                 flat = all(len(self.shapes[x]) <= 2 for x in statement.operands if isinstance(x, int))
                 return f"np.{'dot' if flat else 'matmul'}({', '.join(operands)}, {target})"
+            case "stack":
+                return f"np.concatenate(({', '.join(operands)}), 0, {target})"
             case "outer":
                 return f"np.dot({operands[0]}, {operands[1]}[None], {target})"
             case "sum":

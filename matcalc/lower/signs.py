@@ -77,6 +77,9 @@ def unsigned(name: str, operands: Sequence[Signed]) -> tuple[str, list[Signed], 
         zero = [isinstance(value, Literal) and value.value == 0 for value in values]
         if all(sign or is_zero for sign, is_zero in zip(signs, zero, strict=True)):
             return MIRRORED[name], plain, name not in COMPARISONS
+    if name == "np.subtract" and isinstance(values[1], Literal):
+        # one form for x - c and c - x
+        return name, plain[::-1], True
     return name, list(operands), False
 
 

@@ -339,7 +339,7 @@ ROWS = (
     Row(
         "RNN, 50 steps",
         lambda s: 50 * (4 * s["N"] * s["d"] * s["h"] + 6 * s["N"] * s["h"] ** 2) + 6 * s["N"] * s["h"] * s["k"],
-        1.01, lambda s: 50 * s["N"] * s["h"], 51, 9, 1, 413,
+        1.01, lambda s: 50 * s["N"] * s["h"], 51, 9, 1, 704,
     ),
 )  # fmt: skip
 

@@ -260,6 +260,13 @@ def test_sizes_are_solved_for() -> None:
     """A size that is part of a longer one, and the smaller of two."""
     stacked = compile_function(Variable("x", (Dim.of("n") + 1,)), [Variable("x", (Dim.of("n") + 1,))])
     assert stacked.sizes({"x": (8,)}) == {"n": 7}
+    several = mc.parse(
+        "x[1:n]' y + sum(z)", vars={"x": "vector(n + 1)", "y": "vector(n)", "z": "vector(m n)"}
+    ).compile()
+    assert several.compiled.sizes({"x": (6,), "z": (20,)}) == {"n": 5, "m": 4}
+    assert several.cost({"x": (6,), "m": 4}) == several.cost({"n": 5, "z": (20,)})
+    with pytest.raises(ShapeError, match="which is not"):
+        several.cost({"n": 5, "z": (21,)})
     singular = mc.parse("sum(svdvals(A))", vars={"A": "matrix(m, n)"}).compile()
     assert singular.cost({"m": 9, "n": 4}) == singular.cost({"A": (9, 4)})
 

@@ -584,17 +584,23 @@ class Compiled:
 
     def _measure(self, known: dict[str, int], shapes: Mapping[int, tuple[int, ...]]) -> None:
         """Find the sizes that the shapes of some arrays tell."""
-        for position, shape in shapes.items():
-            for dim, length in zip(self.arguments[position].shape, shape, strict=True):
-                if dim.name is not None:
-                    known.setdefault(dim.name, length)
+        places = [
+            (position, axis, dim)
+            for position in shapes
+            for axis, dim in enumerate(self.arguments[position].shape)
+            if dim.names
+        ]
+        # names that are an axis of their own first; each round finds a name in a longer dimension or is the last one
+        for _ in range(1 + len({name for _, _, dim in places for name in dim.names})):
+            for position, axis, dim in sorted(places, key=lambda place: place[2].name is None):
+                unknown = [name for name in dim.names if name not in known]
+                if len(unknown) == 1:
+                    size = Size(unknown[0], position, axis, dim)
+                    known[unknown[0]] = self._solved(size, shapes[position][axis], known)
         for size in (*self._sizes, *self.program.sizes):
-            if size.name in known:
-                continue
-            if size.argument == -2 and all(name in known for dim in size.smaller for name in dim.names):
+            needed = [name for dim in size.smaller for name in dim.names]
+            if size.argument == -2 and size.name not in known and all(name in known for name in needed):
                 known[size.name] = min(dim.evaluate(known) for dim in size.smaller)
-            elif size.argument in shapes and all(name in known for name in size.dim.names if name != size.name):
-                known[size.name] = self._solved(size, shapes[size.argument][size.axis], known)
 
     def _code_for(self, sizes: Mapping[str, int]) -> _Code:
         """The function in the best order of products for some sizes; the default one where that is hardly worse."""

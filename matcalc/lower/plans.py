@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from types import MappingProxyType
@@ -10,7 +11,7 @@ from typing import NamedTuple
 from .cost import View, computing, functions_of, items_cost, seconds, short, work_of
 from .order import Path
 from .panels import PRODUCTS, USUAL, VIEWED, Item, Loop, Machine, Sizes, plan, refused
-from .program import Choice, Program, Statement, use_counts
+from .program import Choice, Program, Statement
 from .schedule import Scheduled, prepared, schedule
 from .specialize import specialize
 
@@ -336,13 +337,13 @@ def _loops(program: Program, items: Sequence[Item], planned: Scheduled | None, m
 
 def _shared(program: Program) -> list[str]:
     """What is computed once and used more than once."""
-    counts = use_counts(program)
+    uses = Counter(x for statement in program.statements for x in {*statement.operands} if isinstance(x, int))
+    uses.update(result for result in {*program.results} if isinstance(result, int))
     definitions = {statement.target: statement for statement in program.statements}
     lines: list[str] = []
     for statement, view in computing(program):
-        users = sum(statement.target in (*other.operands,) for other in program.statements)
-        users += statement.target in program.results
-        if counts.get(statement.target, 0) > 1 and users > 1:
+        users = uses[statement.target]
+        if users > 1:
             kernel = kernel_of(statement, view, _kind(statement, definitions))
             shape = times(view.result or view.operands[0] if statement.operation == "factorize" else view.result)
             lines.append(f"  {kernel.name}, {shape}: computed once, used {users} times")

@@ -582,11 +582,12 @@ class _Counter:
         for body in loops:
             self.loop(body)
         buffers: Sequence[Buffer] = () if self.planned is None else self.planned.buffers
-        kept = sum(prod(buffer.shape) * (1 if buffer.truth else ITEM) for buffer in buffers)
+        own = [buffer for buffer in buffers if buffer.within is None]
+        kept = sum(prod(buffer.shape) * (1 if buffer.truth else ITEM) for buffer in own)
         compulsory = self.compulsory()
         return Cost(
             round(self.flops), round(self.transcendentals), compulsory, self.moved, self.temporaries,
-            self.temporary_bytes, len(buffers), kept, self.operations, self.passes,
+            self.temporary_bytes, len(own), kept, self.operations, self.passes,
             bound(self.flops, compulsory, self.transcendentals, self.machine),
         )  # fmt: skip
 
@@ -732,9 +733,12 @@ def bound(flops: float, compulsory: float, transcendentals: float, machine: Mach
 
 
 def _is_view(statement: Statement) -> bool:
-    """Whether the value of a statement is its operand or a part of it; an array without infinities is left as it is."""
+    """Whether a statement computes nothing: its value is its operand, a part of it, or a stack whose parts are in place.
+
+    An array without infinities is left as it is.
+    """
     finite = statement.operation == "call" and statement.parameters[0] == "finite"
-    return finite or statement.operation == "first_column" or may_be_view(statement)
+    return finite or statement.operation in ("first_column", "stack") or may_be_view(statement)
 
 
 def _mirrored(statement: Statement, definitions: Mapping[int, Statement]) -> bool:

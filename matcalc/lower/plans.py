@@ -358,4 +358,5 @@ def _buffers(planned: Scheduled | None) -> list[str]:
         f"  b{number}: {times(buffer.shape)}{' truth values' * buffer.truth}, "
         f"{short(prod(buffer.shape) * (1 if buffer.truth else 8))} bytes"
         for number, buffer in enumerate(planned.buffers)
+        if buffer.within is None
     ]

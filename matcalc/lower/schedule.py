@@ -245,6 +245,7 @@ class _Scheduler:
         self.storage = self._storage()
         self.fresh = {self.storage[owner] for owner in map(self.owner, self.results) if owner in self.storage}
         self.full = self._full()
+        self.stacked = self._stacked()
         self.names: Names = program_names(program)
         self.writer = StatementWriter(program, self.names, quick=False)
         self.buffers: list[Buffer] = []
@@ -336,6 +337,23 @@ class _Scheduler:
                     break
         return storage
 
+    def _stacked(self) -> dict[int, tuple[int, int]]:
+        """For a store that is a part of a stack from the start: the stack, and the first row there."""
+        found: dict[int, tuple[int, int]] = {}
+        for place, event in enumerate(self.events):
+            if event.statement.operation != "stack" or event.statement.target not in self.storage:
+                continue
+            row = 0
+            for operand in event.statement.operands:
+                assert isinstance(operand, int)
+                store = self.storage.get(operand, -1)
+                # a part that is needed behind the stack may be overwritten there
+                ends = self.last.get(operand) == place and self.loop_of(store) == NO_LOOP
+                if store >= 0 and ends and store not in {*self.fresh, *found} and not is_truth(self.definitions[store]):
+                    found[store] = event.statement.target, row
+                row += self.shapes[operand][0]
+        return found
+
     def _full(self) -> set[int]:
         """The stores of values computed in panels that are needed as a whole."""
         found: set[int] = set()
@@ -360,8 +378,9 @@ class _Scheduler:
             first, last = place, self.last.get(value, place)
             if event.loop != NO_LOOP and (event.axis is None or store in self.full):
                 first, last = self.starts[event.loop], max(last, self.ends[event.loop])
-            known = found.get(store, (first, last))
-            found[store] = (min(first, known[0]), max(last, known[1]))
+            for part in (store, self.stacked.get(store, (store, 0))[0]):
+                known = found.get(part, (first, last))
+                found[part] = (min(first, known[0]), max(last, known[1]))
         return found
 
     def assign_buffers(self) -> None:
@@ -370,7 +389,7 @@ class _Scheduler:
         free: dict[Buffer, list[tuple[int, str]]] = {}
         wanted: list[tuple[int, int, tuple[int, int], Buffer]] = []
         for store, (first, last) in intervals.items():
-            if store not in self.fresh:
+            if store not in self.fresh and store not in self.stacked:
                 wanted.append((first, last, (0, store), self.buffer(store)))
         for place, event in enumerate(self.events):
             for number, shape in enumerate(self.needs(event)):
@@ -389,6 +408,13 @@ class _Scheduler:
                 self.extra.setdefault(first, []).append(name)
             else:
                 self.buffer_of[store] = name
+
+    def name_parts(self) -> None:
+        """The parts of stacks as buffers within buffers."""
+        for store, (stack, row) in self.stacked.items():
+            number = int(self.buffer_of[self.storage[stack]][1:])
+            self.buffer_of[store] = f"b{len(self.buffers)}"
+            self.buffers.append(Buffer(self.shapes[store], within=(number, row)))
 
     def buffer(self, store: int) -> Buffer:
         shape = self.shapes[store]
@@ -412,6 +438,7 @@ class _Scheduler:
 
     def text(self) -> Scheduled:
         self.assign_buffers()
+        self.name_parts()
         body: list[str] = []
         place = 0
         made: set[int] = set()
@@ -472,8 +499,24 @@ class _Scheduler:
             return self.named(statement)
         lines = self.store(statement.target, made)
         target = self.array(statement.target)
-        lines += self.parts(statement, target) or [self.call(statement, target, place)]
+        if statement.operation == "stack":
+            lines += self.copies(statement, target)
+        else:
+            lines += self.parts(statement, target) or [self.call(statement, target, place)]
         self.writer.texts[statement.target] = (target, ATOM)
+        return lines
+
+    def copies(self, statement: Statement, target: str) -> list[str]:
+        """The lines that copy into a stack what is not computed there."""
+        self.writer.require("np")
+        lines: list[str] = []
+        row = 0
+        for operand in statement.operands:
+            assert isinstance(operand, int)
+            end = row + self.shapes[operand][0]
+            if self.stacked.get(self.storage.get(operand, -1)) != (statement.target, row):
+                lines.append(f"np.copyto({target}[{row}:{end}], {self.operand(operand)})")
+            row = end
         return lines
 
     def parts(self, statement: Statement, target: str) -> list[str]:
@@ -522,8 +565,6 @@ class _Scheduler:
             case "matmul":
                 flat = all(len(self.shapes[x]) <= 2 for x in statement.operands if isinstance(x, int))
                 return f"np.{'dot' if flat else 'matmul'}({', '.join(operands)}, {target})"
-            case "stack":
-                return f"np.concatenate(({', '.join(operands)}), 0, {target})"
             case "outer":
                 return f"np.dot({operands[0]}, {operands[1]}[None], {target})"
             case "sum":

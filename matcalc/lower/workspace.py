@@ -16,10 +16,14 @@ ALIGNMENT = 64
 
 
 class Buffer(NamedTuple):
-    """An array that a function needs on the way: its shape, and whether it is made of truth values."""
+    """An array that a function needs on the way: its shape, and whether it is made of truth values.
+
+    ``within`` says that it is no array of its own: the number of the buffer and the first of its rows that it is.
+    """
 
     shape: tuple[int, ...]
     truth: bool = False
+    within: tuple[int, int] | None = None
 
 
 def aligned_empty(shape: tuple[int, ...], dtype: Any) -> Array:
@@ -59,7 +63,14 @@ class Workspaces:
         try:
             return self._free[dtype].pop()
         except (KeyError, IndexError):
-            return tuple(aligned_empty(shape, bool if truth else dtype) for shape, truth in self._buffers)
+            arrays: list[Array] = []
+            for shape, truth, within in self._buffers:
+                if within is None:
+                    arrays.append(aligned_empty(shape, bool if truth else dtype))
+                else:
+                    number, row = within
+                    arrays.append(arrays[number][row : row + shape[0]])
+            return tuple(arrays)
 
     def give(self, dtype: np.dtype[Any], buffers: tuple[Array, ...]) -> None:
         """Give buffers back after the last use of them."""

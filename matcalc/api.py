@@ -200,14 +200,17 @@ def _function(
     given: Vars,
     structure: str | None,
     limits: Limits,
+    backend: str,
     form: str = "array",
 ) -> Function:
     """The compiled function of a request, made within the limits."""
     with bounded(limits):
-        return _made(kind, as_expr(text, given, limits=limits), wrt, structure, form)
+        return _made(kind, as_expr(text, given, limits=limits), wrt, structure, form, backend)
 
 
-def _made(kind: Kind, expr: Expr, wrt: str | tuple[str, ...] | None, structure: str | None, form: str) -> Function:
+def _made(
+    kind: Kind, expr: Expr, wrt: str | tuple[str, ...] | None, structure: str | None, form: str, backend: str
+) -> Function:
     require_one_of(form, FORMS, "form")
     if expr.request is not None:
         second = kind in ("hessian", "hvp")
@@ -232,7 +235,8 @@ def _made(kind: Kind, expr: Expr, wrt: str | tuple[str, ...] | None, structure: 
 
     order = 2 if kind in ("hessian", "hvp") else 1
     noted = (*notes, *flat_parts(expr, names, order))
-    return function_of(Request(kind, expr, names, single, notes=noted, structure=structure, form=form))
+    asked = Request(kind, expr, names, single, notes=noted, structure=structure, form=form, backend=backend)
+    return function_of(asked)
 
 
 def _names(wrt: Iterable[str]) -> tuple[str, ...]:
@@ -258,6 +262,7 @@ def grad(
     vars: Vars = None,  # noqa: A002
     structure: str | None = None,
     *,
+    backend: str = "numpy",
     timeout: float | None = None,
     limits: Limits | None = None,
 ) -> Function:
@@ -276,13 +281,15 @@ def grad(
     wrt: a name, or a tuple of names for a tuple of gradients.
     vars: declared types by name, or declarations as text; the rest is inferred.
     structure, timeout, limits: as for `derive`.
+    backend: ``numpy``, or ``numba`` for loops that Numba compiles at the first call.
 
     Raises
     ------
     ShapeError: the output is not a scalar.
     UnknownName: no variable of that name.
+    Unsupported: ``numba`` is asked for and not installed.
     """
-    return _function("grad", text, wrt, vars, structure, _allowed(text, limits, timeout))
+    return _function("grad", text, wrt, vars, structure, _allowed(text, limits, timeout), backend)
 
 
 def value_and_grad(
@@ -291,6 +298,7 @@ def value_and_grad(
     vars: Vars = None,  # noqa: A002
     structure: str | None = None,
     *,
+    backend: str = "numpy",
     timeout: float | None = None,
     limits: Limits | None = None,
 ) -> Function:
@@ -303,7 +311,7 @@ def value_and_grad(
 
     Parameters and errors are those of `grad`.
     """
-    return _function("value_and_grad", text, wrt, vars, structure, _allowed(text, limits, timeout))
+    return _function("value_and_grad", text, wrt, vars, structure, _allowed(text, limits, timeout), backend)
 
 
 def jacobian(
@@ -313,6 +321,7 @@ def jacobian(
     structure: str | None = None,
     *,
     form: str = "array",
+    backend: str = "numpy",
     timeout: float | None = None,
     limits: Limits | None = None,
 ) -> Function:
@@ -327,10 +336,10 @@ def jacobian(
     text: a program, or an `Expr`.
     wrt: a name, or a tuple of names for a tuple of derivatives.
     vars: declared types by name, or declarations as text; the rest is inferred.
-    structure, timeout, limits: as for `derive`.
+    structure, timeout, limits, backend: as for `derive` and `grad`.
     form: ``array``, or ``operator`` for a function that returns a `DerivativeOperator`, which never forms the array.
     """
-    return _function("jacobian", text, wrt, vars, structure, _allowed(text, limits, timeout), form)
+    return _function("jacobian", text, wrt, vars, structure, _allowed(text, limits, timeout), backend, form)
 
 
 def hessian(
@@ -340,6 +349,7 @@ def hessian(
     structure: str | None = None,
     *,
     form: str = "array",
+    backend: str = "numpy",
     timeout: float | None = None,
     limits: Limits | None = None,
 ) -> Function:
@@ -355,7 +365,7 @@ def hessian(
     With ``form="operator"`` the function returns a `DerivativeOperator`: products, solutions and the diagonal without
     the array. Parameters and errors are those of `grad`.
     """
-    return _function("hessian", text, wrt, vars, structure, _allowed(text, limits, timeout), form)
+    return _function("hessian", text, wrt, vars, structure, _allowed(text, limits, timeout), backend, form)
 
 
 def hvp(
@@ -363,6 +373,7 @@ def hvp(
     wrt: str | tuple[str, ...] | None = None,
     vars: Vars = None,  # noqa: A002
     *,
+    backend: str = "numpy",
     timeout: float | None = None,
     limits: Limits | None = None,
 ) -> Function:
@@ -376,7 +387,7 @@ def hvp(
     The direction is the first argument, or ``v``; for a tuple of names it is a tuple.
     Parameters and errors are those of `grad`.
     """
-    return _function("hvp", text, wrt, vars, None, _allowed(text, limits, timeout))
+    return _function("hvp", text, wrt, vars, None, _allowed(text, limits, timeout), backend)
 
 
 def vjp(
@@ -384,6 +395,7 @@ def vjp(
     wrt: str | tuple[str, ...] | None = None,
     vars: Vars = None,  # noqa: A002
     *,
+    backend: str = "numpy",
     timeout: float | None = None,
     limits: Limits | None = None,
 ) -> Function:
@@ -395,7 +407,7 @@ def vjp(
 
     The array is the first argument, or ``v``. Parameters are those of `jacobian`.
     """
-    return _function("vjp", text, wrt, vars, None, _allowed(text, limits, timeout))
+    return _function("vjp", text, wrt, vars, None, _allowed(text, limits, timeout), backend)
 
 
 def jvp(
@@ -403,6 +415,7 @@ def jvp(
     wrt: str | tuple[str, ...] | None = None,
     vars: Vars = None,  # noqa: A002
     *,
+    backend: str = "numpy",
     timeout: float | None = None,
     limits: Limits | None = None,
 ) -> Function:
@@ -415,4 +428,4 @@ def jvp(
     The direction is the first argument, or ``v``; for a tuple of names it is a tuple.
     Parameters are those of `jacobian`.
     """
-    return _function("jvp", text, wrt, vars, None, _allowed(text, limits, timeout))
+    return _function("jvp", text, wrt, vars, None, _allowed(text, limits, timeout), backend)

@@ -105,7 +105,9 @@ class OperatorFunction(Function):
         places = tuple([tuple([nodes.setdefault(n, len(nodes)) for n in a.nodes]) for a in arrangements])
         arguments = program_arguments(self.function, self._plan.outputs)
         with Attached(self.function), bounded(self.limits):
-            variant = _Variant(compile_function(tuple(nodes), arguments), arrangements, places)
+            variant = _Variant(
+                compile_function(tuple(nodes), arguments, backend=self.request.backend), arrangements, places
+            )
         self._variants = {**self._variants, choice: variant}
         return variant
 

@@ -382,15 +382,26 @@ class Derivative:
 
     # --- numbers ---------------------------------------------------------------------------------
 
-    def compile(self) -> Function:
-        """The derivative as a NumPy function of the variables."""
-        return self._function
+    def compile(self, *, backend: str = "numpy") -> Function:
+        """The derivative as a NumPy function of the variables.
+
+        Parameters
+        ----------
+        backend: ``numpy``, or ``numba`` for loops that Numba compiles at the first call.
+        """
+        return self._function if backend == "numpy" else self._made(backend)
 
     @bounded_property
     def _function(self) -> Function:
+        return self._made("numpy")
+
+    def _made(self, backend: str) -> Function:
         from .functions import Function, Request  # needs NumPy, which a formula does not
 
-        return Function(Request("derivative", self.function, self.wrt, True, self.layout, structure=self._asked))
+        asked = Request(
+            "derivative", self.function, self.wrt, True, self.layout, structure=self._asked, backend=backend
+        )
+        return Function(asked)
 
     def __call__(self, **arrays: Any) -> Any:
         """Evaluate the derivative at arrays given by name."""

@@ -372,8 +372,12 @@ class Expr:
 
         return Derivative(self, tuple(canonical(name) for name in names), "gradient").expr
 
-    def compile(self) -> Function:
+    def compile(self, *, backend: str = "numpy") -> Function:
         """A NumPy function of the variables, called with keyword arguments.
+
+        Parameters
+        ----------
+        backend: ``numpy``, or ``numba`` for loops that Numba compiles at the first call.
 
         Raises
         ------
@@ -382,7 +386,7 @@ class Expr:
         self._refuse_request()
         from .functions import Function, Request  # needs NumPy, which a formula does not
 
-        return Function(Request("value", self, (), True))
+        return Function(Request("value", self, (), True, backend=backend))
 
     def _refuse_request(self) -> None:
         """What is asked for is a derivative, not the value of this expression."""

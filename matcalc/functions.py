@@ -22,6 +22,7 @@ from .expr.dims import Shape, shape_text
 from .expr.nodes import Node, Variable
 from .expression import Expr, shape_names
 from .limits import Limits, bounded, bounded_property, check_printed
+from .lower.backends import require_backend
 from .lower.cost import Cost
 from .lower.entry import MISSING, Form, arranged, entry
 from .lower.function import Compiled, compile_function
@@ -74,6 +75,7 @@ class Request:
     notes: what was chosen for the caller.
     structure: for derivatives other than products with vectors, the space in which they are taken.
     form: ``array``, or ``operator`` for a Jacobian or a Hessian that stays compressed.
+    backend: ``numpy``, or ``numba`` for fused loops that are compiled at the first call.
     """
 
     kind: Kind
@@ -84,6 +86,7 @@ class Request:
     notes: tuple[str, ...] = ()
     structure: str | None = None
     form: str = "array"
+    backend: str = "numpy"
 
 
 class _Plan(NamedTuple):
@@ -123,6 +126,7 @@ class Function:
     __call__: Callable[..., Any]
 
     def __init__(self, request: Request) -> None:
+        require_backend(request.backend)
         for names in _differentiated(request):
             chosen(request.function, names, request.structure)
         self.request = request
@@ -214,7 +218,7 @@ class Function:
         if self._compiled is None:
             arguments = [*self._plan.directions, *program_arguments(self.function, self._plan.outputs)]
             with Attached(self.function), bounded(self.limits):
-                self._compiled = compile_function(self._plan.outputs, arguments)
+                self._compiled = compile_function(self._plan.outputs, arguments, backend=self.request.backend)
         return self._compiled
 
     @property

@@ -43,6 +43,7 @@ FIELDS: Mapping[str, type | tuple[type, ...]] = {
     "layout": str,
     "structure": (str, type(None)),
     "form": str,
+    "backend": str,
     "notes": list,
 }
 """What a file says beside its checksum, and of which type."""
@@ -156,6 +157,7 @@ def described(function: Saved) -> dict[str, Any]:
             notes=asked.notes,
             structure=asked.structure,
             form=asked.form,
+            backend=asked.backend,
         )
     raise UsageError(
         f"a {type(function).__name__} cannot be saved",
@@ -173,6 +175,7 @@ def _content(
     notes: tuple[str, ...] = (),
     structure: str | None = None,
     form: str = "array",
+    backend: str = "numpy",
 ) -> dict[str, Any]:
     _, (text, given, expected, syntax, _) = expr.__reduce__()
     return {
@@ -188,6 +191,7 @@ def _content(
         "layout": layout,
         "structure": structure,
         "form": form,
+        "backend": backend,
         "notes": list(notes),
     }
 
@@ -234,6 +238,7 @@ def _checked(data: Any, name: str) -> dict[str, Any]:
             f"{name} was changed after it was saved", hint="save it again, or derive again from the text in the file"
         )
     content.setdefault("form", "array")  # files of before there were operators
+    content.setdefault("backend", "numpy")  # and of before there was a choice
     wrong = [key for key, kind in FIELDS.items() if not isinstance(content.get(key), kind)]
     wrong += [key for key in content if key not in FIELDS]
     for key in ("wrt", "notes", "shape", "vars"):
@@ -282,5 +287,6 @@ def _made(content: Mapping[str, Any], allowed: Limits) -> Saved:
     several = content["kind"] in ("jacobian", "hessian")
     if content["form"] not in FORMS or (content["form"] != "array" and not several):
         raise UsageError(f"a {content['kind']} has no form {content['form']!r:.40}", hint="save it again")
-    space, form = content["structure"], content["form"]
-    return function_of(Request(content["kind"], expr, wrt, content["single"], content["layout"], notes, space, form))
+    space, form, backend = content["structure"], content["form"], content["backend"]
+    asked = Request(content["kind"], expr, wrt, content["single"], content["layout"], notes, space, form, backend)
+    return function_of(asked)

@@ -97,6 +97,7 @@ def test_a_file_holds_text_and_declarations_and_no_code(path: Path) -> None:
         "layout": "gradient",
         "structure": None,
         "form": "array",
+        "backend": "numpy",
         "notes": [],
     }
 

@@ -79,9 +79,14 @@ def is_ufunc(statement: Statement, *names: str) -> bool:
     return statement.operation == "ufunc" and (not names or statement.parameters[0] in names)
 
 
-def elementary(program: Program) -> Program:
-    """The same program with every entrywise operation of arrays as single ufuncs, where it consists of such."""
-    return remove_dead_code(place_signs(_shortened(_TakenApart(program).result())))
+def elementary(program: Program, *, vectors: bool = False) -> Program:
+    """The same program with every entrywise operation of arrays as single ufuncs, where it consists of such.
+
+    Parameters
+    ----------
+    vectors: whether a softmax and its kin are taken apart also where there is a single row.
+    """
+    return remove_dead_code(place_signs(_shortened(_TakenApart(program, least=1 if vectors else 2).result())))
 
 
 class _TakenApart:
@@ -91,8 +96,10 @@ class _TakenApart:
     takes it up, so that values which differ in sign alone are one.
     """
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, least: int) -> None:
         self.program = program
+        self.least = least
+        """How many axes an array has at least whose rows are taken apart."""
         self.shapes: dict[int, Shape] = {k: argument.shape for k, argument in enumerate(program.arguments)}
         self.shapes.update((statement.target, statement.shape) for statement in program.statements)
         self.fresh = 1 + max(self.shapes, default=-1)
@@ -143,7 +150,7 @@ class _TakenApart:
         if operation == "map":
             form = statement.parameters[1]
             assert isinstance(form, str)
-            found = self.evaluated(_tree(form), operands)
+            found = self.evaluated(template_tree(form), operands)
             if found is not None:
                 return found
         settled = statement._replace(operands=tuple(self.settled(operand) for operand in operands))
@@ -236,7 +243,7 @@ class _TakenApart:
                 return self.ufunc(OPERATORS[type(condition.ops[0])], both, kind="number")
             case ast.Call(func=ast.Name(id=name), args=arguments):
                 given = tuple(self.evaluate(argument, operands) for argument in arguments)
-                return self.evaluate(_tree(KERNEL_FORMS[name]), given)
+                return self.evaluate(template_tree(KERNEL_FORMS[name]), given)
             case ast.Call(func=ast.Attribute(attr=name), args=arguments):
                 return self.one(f"np.{name}", tuple(self.evaluate(argument, operands) for argument in arguments))
         raise AssertionError(f"no ufunc for {ast.dump(tree)}")
@@ -257,7 +264,7 @@ class _TakenApart:
         name = form.partition("(")[0]
         (x,) = statement.operands
         if name == "exponentials":
-            if len(self.shape(x)) < 2:
+            if len(self.shape(x)) < self.least:
                 return self.kept(statement)
             self.exponentials[statement.target] = self.shared(x)
             return statement.target
@@ -265,7 +272,7 @@ class _TakenApart:
             return self.row_value(name, self.exponentials[x], statement.shape)
         if name.endswith("_of"):
             return self.kept(statement)
-        if form not in (f"{name}({{0}})", f"{name}({{0}}, 1)") or len(self.shape(x)) < 2:
+        if form not in (f"{name}({{0}})", f"{name}({{0}}, 1)") or len(self.shape(x)) < self.least:
             return self.kept(statement)
         return self.row_value(f"{name}_of", self.shared(x), statement.shape)
 
@@ -291,7 +298,7 @@ class _TakenApart:
 
 
 @cache
-def _tree(form: str) -> ast.expr:
+def template_tree(form: str) -> ast.expr:
     """A template as Python's own tree; the operands are ``_0``, ``_1`` …"""
     text = form
     for place in range(form.count("{")):

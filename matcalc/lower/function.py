@@ -30,6 +30,7 @@ from . import Declared, lower_program
 from .arrays import is_lower, is_mirrored
 from .cost import Cost, cost
 from .entry import Seen, Surroundings, kind_of
+from .fused.function import ByType, Fusible
 from .order import Leaf, Path, contraction_path, path_cost
 from .panels import Machine
 from .plans import Order, plan_text
@@ -47,6 +48,11 @@ SHORTCUTS: Mapping[str, Any] = MappingProxyType({"add_reduce": np.add.reduce})
 
 FAST = (np.dtype(np.float64), np.dtype(np.float32))
 """Types in which arrays are taken as they are."""
+
+NUMBA = "numba"
+"""The backend that fuses loops."""
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 NO_SIZES: Mapping[str, int] = MappingProxyType({})
 
@@ -146,6 +152,7 @@ def compile_function(
     *,
     sizes: Mapping[str, int] | None = None,
     check: bool = True,
+    backend: str = "numpy",
 ) -> Compiled:
     """A NumPy function that computes the outputs.
 
@@ -164,6 +171,7 @@ def compile_function(
     arguments: variables, or anything with ``name``, ``shape`` and ``properties``; every variable of the outputs.
     sizes: values of named sizes for which the order of products is chosen.
     check: whether declared properties (``symmetric``, ``positive`` …) are checked at each call.
+    backend: ``numpy``, or ``numba`` for loops that are fused and compiled at the first call.
 
     Raises
     ------
@@ -176,13 +184,17 @@ def compile_function(
         if variable.name not in known:
             raise UnknownNameError(f"the variable {variable.name} is not among the arguments")
     program = lower_program(nodes, arguments, sizes)
-    function = compiled(program, tuple(node.shape for node in nodes), single=isinstance(outputs, Node), check=check)
+    function = compiled(
+        program, tuple(node.shape for node in nodes), single=isinstance(outputs, Node), check=check, backend=backend
+    )
     if program.choices:
         function.recipe = Recipe(nodes, tuple(arguments), dict(sizes or {}))
     return function
 
 
-def compiled(program: Program, shapes: Sequence[Shape], *, single: bool, check: bool = True) -> Compiled:
+def compiled(
+    program: Program, shapes: Sequence[Shape], *, single: bool, check: bool = True, backend: str = "numpy"
+) -> Compiled:
     """The compiled function of a finished program.
 
     Parameters
@@ -207,6 +219,7 @@ def compiled(program: Program, shapes: Sequence[Shape], *, single: bool, check: 
         choices=program.choices,
         single=single,
         check=check,
+        backend=backend,
     )
 
 
@@ -233,8 +246,8 @@ class Compiled:
     """
 
     __slots__ = (
-        "__weakref__", "_bounds", "_checked", "_fields", "_function", "_met", "_names", "_orders", "_quiet",
-        "_sizes", "arguments", "check", "choices", "fits", "nonzero", "parameters", "passed",
+        "__weakref__", "_bounds", "_checked", "_fields", "_function", "_fusible", "_met", "_names", "_orders", "_quiet",
+        "_sizes", "arguments", "backend", "check", "choices", "fits", "nonzero", "parameters", "passed",
         "program", "recipe", "required", "result_shapes", "single", "source", "surroundings", "text",
     )  # fmt: skip
 
@@ -254,12 +267,13 @@ class Compiled:
         choices: Sequence[Choice],
         single: bool,
         check: bool,
+        backend: str = "numpy",
     ) -> None:
         self._fields: dict[str, Any] = {
             "program": program, "text": text, "required": tuple(required), "source": source,
             "arguments": tuple(arguments), "shapes": tuple(shapes), "passed": dict(passed),
             "parameters": dict(parameters), "nonzero": tuple(nonzero), "fits": tuple(fits),
-            "choices": tuple(choices), "single": single, "check": check,
+            "choices": tuple(choices), "single": single, "check": check, "backend": backend,
         }  # fmt: skip
         self.program = program
         self.text = text
@@ -274,6 +288,8 @@ class Compiled:
         self.choices = tuple(choices)
         self.single = single
         self.check = check
+        self.backend = backend
+        self._fusible = Fusible() if backend == NUMBA else None
         self.recipe: Recipe | None = None
         """How to make the function again for other sizes; it does not travel with copies."""
         names = dict.fromkeys(name for argument in self.arguments for dim in argument.shape for name in dim.names)
@@ -302,11 +318,17 @@ class Compiled:
         """The shape of every argument, by name."""
         return {argument.name: argument.shape for argument in self.arguments}
 
-    def _load(self, text: str, required: Sequence[str], buffers: Sequence[Buffer] = ()) -> Callable[..., Any]:
+    def _load(
+        self,
+        text: str,
+        required: Sequence[str],
+        buffers: Sequence[Buffer] = (),
+        own: Mapping[str, Any] = NOTHING,
+    ) -> Callable[..., Any]:
         """Run a generated definition; the text has no name in it that was not made here."""
         mark = blake2b(text.encode(), digest_size=6).hexdigest()
         filename = f"<matcalc-{mark}-{id(self):x}>"
-        namespace: dict[str, Any] = {"__builtins__": {"__import__": _import_numpy}, **_namespace(required)}
+        namespace: dict[str, Any] = {"__builtins__": {"__import__": _import_numpy}, **_namespace(required), **own}
         if buffers:
             spaces = Workspaces(buffers)
             namespace.update(take=spaces.take, give=spaces.give)
@@ -343,8 +365,9 @@ class Compiled:
             _check_properties(self.arguments[position], data[position])
         seen = None
         try:
-            results = self._quiet.run_anywhere(bound.function, *data, **bound.passed)
-            seen = self._seen(arrays, values, dtype, shapes, bound)
+            function = bound.function if self._fusible is None else _of_type(bound.function, dtype)
+            results = self._quiet.run_anywhere(function, *data, **bound.passed)
+            seen = self._seen(arrays, values, dtype, shapes, bound._replace(function=function))
         except MatcalcError:
             raise
         except (ArithmeticError, ValueError, IndexError, TypeError) as error:
@@ -454,9 +477,25 @@ class Compiled:
             bound = _Bound(sizes, results, code.function, passed)
         else:
             bound = _Bound(sizes, results, self._load(*planned), {})
+        if self._fusible is not None:
+            bound = self._fused(code.program, bound)
         recent = list(self._bounds.items())[1 - SIGNATURES :]
         self._bounds = {**dict(recent), signature: bound}
         return bound
+
+    def _fused(self, program: Program, bound: _Bound) -> _Bound:
+        """The same with fused loops, where all sizes are known and some statements can be fused."""
+        assert self._fusible is not None
+        names = [*_sizes_of(program), *(name for a in program.arguments for dim in a.shape for name in dim.names)]
+        if any(bound.sizes.get(name, 0) == 0 for name in names):
+            return bound
+
+        def load(text: str, required: Sequence[str], own: Mapping[str, Any]) -> Callable[..., Any]:
+            return self._load(text, required, own=own)
+
+        machine, other = Machine(threads=product_threads()), partial(bound.function, **bound.passed)
+        function = self._fusible.bound(program, bound.sizes, machine, load, other)
+        return bound if function is None else bound._replace(function=function, passed={})
 
     def plan(self, sizes: Mapping[str, int], program: Program | None = None) -> Scheduled | None:
         """What runs for arrays of given sizes, or None where that is the text for all sizes.
@@ -728,6 +767,10 @@ class Compiled:
                 f"the value cannot be computed: {error}", hint="look for NaN and infinite entries"
             ) from error
         raise error
+
+
+def _of_type(function: Callable[..., Any], dtype: np.dtype[Any]) -> Callable[..., Any]:
+    return function.of(dtype) if isinstance(function, ByType) else function
 
 
 def _rebuild(fields: Mapping[str, Any]) -> Compiled:

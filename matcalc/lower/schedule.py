@@ -79,13 +79,13 @@ def schedule(
 
 def prepared(program: Program, sizes: Mapping[str, int]) -> Program:
     """The program that is scheduled: without named sizes, its entrywise statements single ufuncs."""
-    special = elementary(_not_in_place(specialize(program, sizes)))
+    special = elementary(not_in_place(specialize(program, sizes)))
     for choose in (batch_products, symmetric_products, outer_products, long_rows):
         special = choose(special)
     return special
 
 
-def _not_in_place(program: Program) -> Program:
+def not_in_place(program: Program) -> Program:
     """A program whose statements may be put in another order."""
     statements = [
         statement._replace(parameters=statement.parameters[:-1])

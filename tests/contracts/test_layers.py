@@ -53,7 +53,7 @@ LATE = {
 # What each layer may import from outside at module level.
 FOREIGN = {
     "syntax": {"lark"},
-    "lower": {"numpy", "scipy"},
+    "lower": {"numpy", "scipy", "numba", "llvmlite"},
     "explanation": {"numpy"},
     "operators": {"numpy"},
     "compressed": {"numpy"},

@@ -1,0 +1,1 @@
+"""The Numba form of a program: loops that are fused, compiled when a function is first called."""

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...expr.dims import Dim
-from ..elementary import COMPARISONS, elementary
+from ..elementary import elementary
 from ..overwriting import overwrite_dead
 from ..panels import PRODUCTS, Loop, Machine, plan
 from ..program import Operand, Program, Statement
 from ..schedule import not_in_place, prepared
+from ..signs import COMPARISONS
 from ..source import ATOM, StatementWriter, program_names
 from ..specialize import specialize
 from .logistic import shortened

@@ -48,7 +48,9 @@ def fused(works: Sequence[Work], needed: Iterable[int], orders: Mapping[int, int
     number = {value: place for place, value in enumerate(values)}
     counted = [_counted(work, number) for work in works]
     wanted = [number[value] for value in needed if value in number]
-    found = _Writer(counted, wanted, {number[value]: order for value, order in orders.items()}).function()
+    found = _Writer(
+        counted, wanted, {number[value]: order for value, order in orders.items() if value in number}
+    ).function()
     names = list(values)
     return found._replace(
         inputs=tuple(names[value] for value in found.inputs),

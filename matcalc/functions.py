@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from inspect import Parameter, Signature
 from typing import Any, Literal, NamedTuple
 
@@ -17,6 +18,7 @@ from .conditions import conditions
 from .derivation import Attached, Derivative, find_variable
 from .errors import MatcalcError, ShapeError, UsageError
 from .export import exported
+from .export.elsewhere import Elsewhere, library_of
 from .expr.build import add, product, variables
 from .expr.dims import Shape, shape_text
 from .expr.nodes import Node, Variable
@@ -170,7 +172,10 @@ class Function:
         if directions or self._plan.directions:
             arrays = self._with_directions(directions, arrays)
         compiled = self.compiled
+        library = library_of(arrays.values())
         try:
+            if library is not None:
+                return arranged(self._elsewhere(library, arrays), self._form)
             results, seen = compiled.evaluate(arrays)
         except (ShapeError, UsageError) as error:
             add_hint(error, self.function, compiled, arrays)
@@ -220,6 +225,13 @@ class Function:
             with Attached(self.function), bounded(self.limits):
                 self._compiled = compile_function(self._plan.outputs, arguments, backend=self.request.backend)
         return self._compiled
+
+    @cached_property
+    def _elsewhere(self) -> Elsewhere:
+        """The function on arrays of other libraries."""
+        arguments = [*self._plan.directions, *program_arguments(self.function, self._plan.outputs)]
+        with Attached(self.function), bounded(self.limits):
+            return Elsewhere(self._plan.outputs, arguments, self.compiled)
 
     @property
     def source(self) -> str:

@@ -106,6 +106,7 @@ TARGET = Target(
     passes=(
         remove_dead_code, turn_products, share_factorizations, name_inverses, fold_signs, inline_expressions,
     ),
+    lone="jnp.asarray({0}, {like})",
     like=("dtype=dtype", ("dtype", "{0}.dtype")),
     notes=('JAX computes in float32 unless jax.config.update("jax_enable_x64", True) has been called.',),
 )  # fmt: skip

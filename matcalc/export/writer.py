@@ -13,7 +13,7 @@ from ..errors import Unsupported
 from ..expr.dims import Dim, Shape, shape_text
 from ..lower.passes import Pass
 from ..lower.program import Argument, Literal, Operand, Program, Size, Statement
-from ..lower.source import ADD, ATOM, LOOSE, MULTIPLY, POWER, UNARY, Text
+from ..lower.source import ADD, ATOM, LOOSE, MULTIPLY, POWER, UNARY, Text, program_names
 from ..syntax.greek import spell
 
 Row = str | Callable[["Writer", Statement], Text]
@@ -83,7 +83,8 @@ class Target:
     finish: what is done to the text of all functions at the end.
     passes: what is done to the program before it is written.
     like: what ``{like}`` stands for, and the line that a function begins with where it occurs; ``{0}`` is an array.
-    array: an operand that is a number as an array.
+    array: an operand that is a number as an array, beside arrays.
+    lone: the same where all operands are numbers; like ``array`` unless it is given.
     most_axes: how many axes an array may have.
     gap: how many empty lines stand between functions.
     main_first: whether the function stands before its helpers.
@@ -104,6 +105,7 @@ class Target:
     passes: tuple[Pass, ...]
     like: tuple[str, tuple[str, str] | None] = ("", None)
     array: str = "{0}"
+    lone: str = ""
     most_axes: int = 64
     gap: int = 2
     main_first: bool = False
@@ -155,18 +157,18 @@ def needed_helpers(text: str, helpers: Mapping[str, str]) -> list[str]:
 
 
 class Writer:
-    """Writes the text of one program for one target."""
+    """Writes the text of one program for one target, in the user's names or in names made by counting."""
 
-    def __init__(self, program: Program, target: Target, taken: Iterable[str] = ()) -> None:
+    def __init__(self, program: Program, target: Target, taken: Iterable[str] = (), *, counted: bool = False) -> None:
         self.program = program
         self.target = target
         self.values = {statement.target: statement for statement in program.statements}
-        self.arguments, self.sizes, self.prefix = self._names(taken)
+        self.arguments, self.sizes, self.prefix = program_names(program) if counted else self._names(taken)
         self.texts: dict[int, Text] = {k: (name, ATOM) for k, name in enumerate(self.arguments)}
         self.has_like = False
         self.used_sizes: set[str] = set()
 
-    def _names(self, taken: Iterable[str]) -> tuple[tuple[str, ...], dict[str, str], str]:
+    def _names(self, taken: Iterable[str]) -> tuple[tuple[str, ...], Mapping[str, str], str]:
         """The names of the user where the language takes them, and something close to them elsewhere."""
         target = self.target
         used = {*taken, *target.imports, *target.helpers, *target.reserved}
@@ -283,12 +285,12 @@ class Writer:
             return self.dim_text(operand)
         return self.texts[operand]
 
-    def array(self, operand: Operand) -> Text:
+    def array(self, operand: Operand, form: str = "") -> Text:
         """The text of an operand where the language wants an array."""
         text = self.operand(operand)
         if not self.is_number(operand):
             return text
-        template, *rest = self.target.array.split("{like}")
+        template, *rest = (form or self.target.array).split("{like}")
         filled = template.replace("{0}", text[0])
         return (filled + self.like() + "".join(rest), ATOM) if rest else (filled, text[1])
 
@@ -440,8 +442,10 @@ class Writer:
             parameter = statement.parameters[number]
             return self.dim_text(parameter) if isinstance(parameter, Dim) else (str(parameter), ATOM)
         operand = statement.operands[number]
-        wanted = kind == "a" or (statement.plain and not self._has_number_row(statement))
-        text = self.array(operand) if wanted else self.operand(operand)
+        if statement.plain and not self._has_number_row(statement):
+            text = self.array(operand, self.target.lone or self.target.array)
+        else:
+            text = self.array(operand) if kind == "a" else self.operand(operand)
         if number == 0 and statement.operation == "call" and SYMMETRIC_PART in str(statement.parameters[1]):
             return f"{SYMMETRIC_PART}({text[0]})", ATOM
         return text

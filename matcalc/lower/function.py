@@ -299,7 +299,7 @@ class Compiled:
         self._names = tuple(argument.name for argument in self.arguments)
         self._checked = [k for k, argument in enumerate(self.arguments) if check and argument.properties]
         self._quiet = _Quiet()
-        checks = {position: partial(_check_properties, self.arguments[position]) for position in self._checked}
+        checks = {position: partial(check_properties, self.arguments[position]) for position in self._checked}
         self.surroundings = Surroundings(checks, self._quiet, _finished)
         # dictionaries are replaced, never changed, so that threads need no lock
         self._bounds: dict[tuple[Any, ...], _Bound] = {}
@@ -326,18 +326,11 @@ class Compiled:
         own: Mapping[str, Any] = NOTHING,
     ) -> Callable[..., Any]:
         """Run a generated definition; the text has no name in it that was not made here."""
-        mark = blake2b(text.encode(), digest_size=6).hexdigest()
-        filename = f"<matcalc-{mark}-{id(self):x}>"
         namespace: dict[str, Any] = {"__builtins__": {"__import__": _import_numpy}, **_namespace(required), **own}
         if buffers:
             spaces = Workspaces(buffers)
             namespace.update(take=spaces.take, give=spaces.give)
-        exec(compile(text, filename, "exec"), namespace)  # noqa: S102
-        lines = [f"{line}\n" for line in text.split("\n")]
-        linecache.cache[filename] = (len(text), None, lines, filename)
-        weakref.finalize(self, linecache.cache.pop, filename, None).atexit = False
-        function: Callable[..., Any] = namespace["f"]
-        return function
+        return defined(text, namespace, self)
 
     def __call__(self, /, **arrays: Any) -> Any:
         """Evaluate for one array (or number) for each argument, by name.
@@ -354,7 +347,7 @@ class Compiled:
 
     def evaluate(self, arrays: Mapping[str, Any]) -> tuple[tuple[Any, ...], Seen | None]:
         """The results, and what was seen in the arrays where calls with arrays like these may take the quick way."""
-        values, given = self._given(arrays)
+        values, given = self.given(arrays)
         dtype, data = _working(values) or _converted(self.arguments, values)
         shapes = tuple([array.shape for array in data])
         signature: tuple[Any, ...] = (*shapes, tuple(given.items())) if given else shapes
@@ -362,7 +355,7 @@ class Compiled:
         if bound is None:
             bound = self._bind(signature, shapes, given)
         for position in self._checked:
-            _check_properties(self.arguments[position], data[position])
+            check_properties(self.arguments[position], data[position])
         seen = None
         try:
             function = bound.function if self._fusible is None else _of_type(bound.function, dtype)
@@ -396,8 +389,14 @@ class Compiled:
 
     # --- arguments --------------------------------------------------------------------------------
 
-    def _given(self, arrays: Mapping[str, Any]) -> tuple[list[Any], Mapping[str, int]]:
-        """The values in the order of the arguments, and sizes that were passed by name."""
+    def given(self, arrays: Mapping[str, Any]) -> tuple[list[Any], Mapping[str, int]]:
+        """The values in the order of the arguments, and sizes that were passed by name.
+
+        Raises
+        ------
+        UnknownName: an argument that the function does not have.
+        UsageError: an argument is missing.
+        """
         names = self._names
         if len(arrays) == len(names) and not self.passed:
             try:
@@ -428,8 +427,21 @@ class Compiled:
             sizes[size] = int(value)
         return [spelled[name] for name in canonical], sizes
 
-    def _bind(self, signature: tuple[Any, ...], shapes: Sequence[tuple[int, ...]], given: Mapping[str, int]) -> _Bound:
-        """Find the named sizes from the shapes, check that every shape is the declared one, and remember it."""
+    def fitted(
+        self, shapes: Sequence[tuple[int, ...]], given: Mapping[str, int]
+    ) -> tuple[dict[str, int], tuple[tuple[int, ...], ...]]:
+        """The named sizes and the shapes of the results (-1 where not known) for some shapes of the arguments.
+
+        Parameters
+        ----------
+        shapes: of the arguments, in order.
+        given: sizes that were passed by name.
+
+        Raises
+        ------
+        ShapeError: shapes do not fit the declared ones or each other.
+        DomainError: a size that is divided by is 0.
+        """
         for argument, shape in zip(self.arguments, shapes, strict=True):
             if len(shape) != len(argument.shape):
                 raise _order_error(argument, shape)
@@ -469,6 +481,11 @@ class Compiled:
             )
             for shape in self.result_shapes
         )
+        return sizes, results
+
+    def _bind(self, signature: tuple[Any, ...], shapes: Sequence[tuple[int, ...]], given: Mapping[str, int]) -> _Bound:
+        """Find the named sizes from the shapes, check that every shape is the declared one, and remember it."""
+        sizes, results = self.fitted(shapes, given)
         code = self._code_for(sizes)
         passed = {parameter: sizes[name] for parameter, name in code.parameters}
         self._met += 1
@@ -722,7 +739,7 @@ class Compiled:
 
     def measured(self, arrays: Mapping[str, Any]) -> Measured:
         """What the shapes and types of arrays mean, checked as in a call, without a computation."""
-        values, given = self._given(arrays)
+        values, given = self.given(arrays)
         dtype, data = _working(values) or _converted(self.arguments, values)
         shapes = [array.shape for array in data]
         signature = (*shapes, tuple(given.items())) if given else tuple(shapes)
@@ -771,6 +788,25 @@ class Compiled:
 
 def _of_type(function: Callable[..., Any], dtype: np.dtype[Any]) -> Callable[..., Any]:
     return function.of(dtype) if isinstance(function, ByType) else function
+
+
+def defined(text: str, namespace: dict[str, Any], owner: object) -> Callable[..., Any]:
+    """The function ``f`` of a generated text, which is shown in tracebacks for as long as its owner lives.
+
+    Parameters
+    ----------
+    text: definitions in which every name was made by counting or comes from a table of this package.
+    namespace: what the names mean.
+    owner: what keeps the function.
+    """
+    mark = blake2b(text.encode(), digest_size=6).hexdigest()
+    filename = f"<matcalc-{mark}-{id(owner):x}>"
+    exec(compile(text, filename, "exec"), namespace)  # noqa: S102
+    lines = [f"{line}\n" for line in text.split("\n")]
+    linecache.cache[filename] = (len(text), None, lines, filename)
+    weakref.finalize(owner, linecache.cache.pop, filename, None).atexit = False
+    function: Callable[..., Any] = namespace["f"]
+    return function
 
 
 def _rebuild(fields: Mapping[str, Any]) -> Compiled:
@@ -958,7 +994,7 @@ def _as_array(argument: Argument, value: Any) -> Array:
     return array
 
 
-def _check_properties(argument: Argument, array: Any) -> None:
+def check_properties(argument: Argument, array: Any) -> None:
     """Refuse data that lack a declared property, for the answer would be wrong without a sign.
 
     Of a triangular or diagonal matrix that is positive, the diagonal is: a factor of Cholesky's kind.

@@ -54,6 +54,7 @@ LATE = {
 FOREIGN = {
     "syntax": {"lark"},
     "lower": {"numpy", "scipy", "numba", "llvmlite"},
+    "export": {"numpy"},
     "explanation": {"numpy"},
     "operators": {"numpy"},
     "compressed": {"numpy"},

@@ -409,9 +409,11 @@ def _merge(
             operands.append((node, exponent, names))
         if changed:
             # an even power of a norm is a power of a sum of squares, which may meet another one
+            known_labels = set(sizes)
             number_part, operands, more = _expand(operands, sizes, out)
             coefficient = exact(coefficient * number_part)
-            summed |= {label for label in more if label not in parent}
+            # a label that was summed away, as between vec and its inverse, does not come back
+            summed |= more - known_labels
     clash = _unit_clash(operands)
     if clash:
         return None

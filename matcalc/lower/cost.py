@@ -733,7 +733,7 @@ def bound(flops: float, compulsory: float, transcendentals: float, machine: Mach
 
 
 def _is_view(statement: Statement) -> bool:
-    """Whether a statement computes nothing: its value is its operand, a part of it, or a stack whose parts are in place.
+    """Whether a statement computes nothing: its value is its operand, a part of it, or a stack of parts in place.
 
     An array without infinities is left as it is.
     """

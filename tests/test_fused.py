@@ -55,7 +55,8 @@ PLAIN: Mapping[str, Any] = {
     "finite": lambda x: x if np.isfinite(x) else np.float64(0.0),
     "rows_times": rows_times, "add_rows": add_rows, "small_product": small_product,
     "empty": lambda shape, kind: np.full(shape, np.nan, kind),
-    "range": range, "min": min, "max": max, "real": np.float64, "kind": np.float64, "inf": math.inf, "nan": math.nan,
+    "index": int, "range": range, "min": min, "max": max,
+    "real": np.float64, "kind": np.float64, "inf": math.inf, "nan": math.nan,
     **{name: getattr(np, name) for name in (
         "exp", "expm1", "log", "log1p", "tanh", "sin", "cos", "tan", "arcsin", "arccos", "arctan", "sinh", "cosh",
         "arcsinh", "arccosh", "arctanh", "log2", "log10", "cbrt", "arctan2", "hypot",
@@ -66,7 +67,8 @@ PLAIN: Mapping[str, Any] = {
 
 def interpreted(part: Fused, _single: bool) -> Callable[..., Any]:
     """The text of a fused function as it stands, with panels of a few rows."""
-    text = part.text.replace("2048", "3").replace("16384", "6").replace("max(8, ", "max(2, ").replace("// 8 * 8", "")
+    assert "2048" in part.text or "step" not in part.text
+    text = part.text.replace("2048", "3").replace("32768", "6").replace("max(8, ", "max(2, ").replace("// 8 * 8", "")
     namespace = dict(PLAIN)
     exec(compile(text, "fused", "exec"), namespace)
     function: Callable[..., Any] = namespace["f"]

@@ -49,6 +49,10 @@ Signed = tuple[Operand, bool]
 """A value, and whether its negative is meant."""
 
 
+USUAL_SIZE = 100
+"""What a named size counts as."""
+
+
 def unsigned(name: str, operands: Sequence[Signed]) -> tuple[str, list[Signed], bool]:
     """A ufunc with as few signs on its operands as there can be, and whether its value then has the other sign.
 
@@ -114,8 +118,8 @@ def _moved(program: Program, sign: Statement) -> Program:
 
 
 def prod_of(shape: Shape) -> int:
-    """The entries of a shape without named sizes."""
-    return prod(int(dim.constant or 0) for dim in shape)
+    """The entries of a shape; a named size counts as a usual one."""
+    return prod(USUAL_SIZE if dim.constant is None else dim.constant for dim in shape)
 
 
 class _Search:

@@ -270,7 +270,9 @@ def driver(divided: Divided, sizes: Mapping[str, int], dtype: np.dtype[Any], fus
         arrays: list[str] = []
         for value in function.arrays:
             shape = divided.values.shapes[value]
-            lines.append(f"o{value} = empty({tuple(length(dim) for dim in squeezed(shape))}, dtype)")
+            lengths = tuple(length(dim) for dim in squeezed(shape))
+            size = str(lengths[0]) if len(lengths) == 1 else str(lengths)
+            lines.append(f"o{value} = empty({size}{'' if dtype == DOUBLE else ', dtype'})")
             arrays.append(f"o{value}")
         rest = [*(str(length(dim)) for dim in function.sizes), *arrays]
         targets = ", ".join(f"s{value}" for value in function.numbers)

@@ -10,13 +10,17 @@ from ..program import Literal
 from .passes import Pass, Stage, Step, passes
 from .works import LARGEST, SMALLEST, SUM, Input, Read, Work
 
-PANEL = 16384
+PANEL = 32768
 """Entries of the widest array in a panel, which stay in the cache of a core."""
 LONGEST = 2048
 """Rows of a panel at most, so that what is computed on the way stays in cache and long sums lose little."""
 
 STARTS: Mapping[str, str] = {SUM: "real(0.0)", LARGEST: "real(-inf)", SMALLEST: "real(inf)"}
 ADDED: Mapping[str, str] = {SUM: "accumulate", LARGEST: "larger", SMALLEST: "smaller"}
+
+
+ROWS = ("for row in range(stop - start):", "    p = index(row)", "    i = index(start + row)")
+"""The loop over the rows of a panel: their places in the panel and in whole arrays."""
 
 
 class Fused(NamedTuple):
@@ -224,7 +228,7 @@ class _Writer:
             for work in stage.works:
                 entries += self.computed(work, ("i",))
             self.names = {}
-            return ["for p in range(stop - start):", "    i = start + p", *(f"    {line}" for line in entries)]
+            return [*ROWS, *(f"    {line}" for line in entries)]
         head: list[str] = []
         tail: list[str] = []
         inside = {work.target for work in stage.works}
@@ -239,8 +243,9 @@ class _Writer:
         for work in stage.works:
             entries += self.computed(work, ("i", "j"))
         self.names = {}
-        lines = [*head, f"for j in range({self.size(stage.domain[1])}):", *(f"    {line}" for line in entries), *tail]
-        return ["for p in range(stop - start):", "    i = start + p", *(f"    {line}" for line in lines)]
+        columns = [f"for column in range({self.size(stage.domain[1])}):", "    j = index(column)"]
+        lines = [*head, *columns, *(f"    {line}" for line in entries), *tail]
+        return [*ROWS, *(f"    {line}" for line in lines)]
 
     def computed(self, work: Work, indices: Sequence[str]) -> list[str]:
         """The lines for one entry of the domain of a work."""

@@ -27,6 +27,7 @@ from matcalc.lower import backends
 from matcalc.lower.function import compile_function
 from matcalc.lower.fused.function import Fusible, divide, driver
 from matcalc.lower.fused.text import Fused
+from matcalc.lower.panels import Machine
 
 DOUBLE = np.dtype(float)
 
@@ -132,6 +133,16 @@ def test_corpus(case: Case) -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_whole_corpus(case: Case) -> None:
     test_corpus(case)
+
+
+@pytest.mark.parametrize(("rows", "threads", "fused"), [(100, 4, True), (1 << 17, 1, True), (1 << 17, 4, False)])
+def test_large_matrices_are_left_to_several_cores(rows: int, threads: int, fused: bool) -> None:
+    expr = mc.parse("sum(exp(X w))", {"X": "matrix(n, d)", "w": "vector(d)"})
+    function = compile_function([expr.simplified], program_arguments(expr, [expr.simplified]))
+    found = Fusible(interpreted).bound(
+        function.program, {"n": rows, "d": 20}, Machine(threads=threads), lambda *_: print, print
+    )
+    assert (found is not None) == fused
 
 
 # --- compiled ----------------------------------------------------------------------------------------

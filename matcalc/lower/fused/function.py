@@ -29,6 +29,8 @@ LEAST_WORKS = 2
 """With fewer works of arrays there is nothing to fuse."""
 SIMPLE = 2
 """Brackets in the text of one entry of what is a single step of NumPy."""
+SHARED_MATRIX = 1 << 21
+"""Entries from which on the cores of a machine read a matrix in less time together than one alone."""
 SMALL_PRODUCT = 8192
 """Up to so many multiplications a product of matrices is a loop of our own."""
 SMALL_ARRAY = 4096
@@ -192,6 +194,16 @@ def in_panels(program: Program, sizes: Mapping[str, int], machine: Machine) -> b
         s.operation != "matmul" or all(isinstance(x, int) and len(squeezed(shapes[x])) > 1 for x in s.operands)
         for s in products
     )
+
+
+def threads_pay(program: Program, sizes: Mapping[str, int], machine: Machine) -> bool:
+    """Whether a matrix is so large that BLAS multiplies it by vectors on several cores in less time than one takes."""
+    if machine.threads == 1:
+        return False
+    shapes = {k: argument.shape for k, argument in enumerate(program.arguments)}
+    shapes.update((statement.target, statement.shape) for statement in program.statements)
+    factors = (x for s in program.statements if s.operation == "matmul" for x in s.operands if isinstance(x, int))
+    return any(prod(dim.evaluate(sizes) for dim in shapes[x]) >= SHARED_MATRIX for x in factors)
 
 
 class Driver(NamedTuple):
@@ -358,7 +370,7 @@ class Fusible:
         machine: as for `plan`.
         load, other: as for `ByType`.
         """
-        if in_panels(program, sizes, machine):
+        if in_panels(program, sizes, machine) or threads_pay(program, sizes, machine):
             return None
         small = is_small(program, sizes)
         key = (id(program), small)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
@@ -337,3 +338,22 @@ def test_sums_of_products(text: str) -> None:
         found = scheduled(f.compiled, sizes, given, machine)
         for one, two in zip(found, expected, strict=True):
             np.testing.assert_allclose(one, two, rtol=0, atol=1e-12 * np.abs(two).max())
+
+
+def test_a_plan_costs_its_length() -> None:
+    def planned(layers: int) -> float:
+        text = (
+            "A0 = X; "
+            + " ".join(f"A{t} = tanh(A{t - 1} W{t});" for t in range(1, layers))
+            + f" ||A{layers - 1} V||_F^2"
+        )
+        types = {"X": "matrix(N, h)", "V": "matrix(h, h)"} | {f"W{t}": "matrix(h, h)" for t in range(1, layers)}
+        compiled = mc.value_and_grad(text, tuple(types)[2:], vars=types).compiled
+        times = []
+        for _ in range(3):
+            start = time.process_time()
+            assert compiled.plan({"N": 30, "h": 12}) is not None
+            times.append(time.process_time() - start)
+        return min(times)
+
+    assert planned(100) < 12 * planned(20)

@@ -23,6 +23,7 @@ from matcalc.calculus.present import present
 from matcalc.derivation import Derivative, find_variable
 from matcalc.elaborate import elaborate
 from matcalc.errors import MatcalcError, NotDifferentiable, Unsupported
+from matcalc.expr.dims import Dim
 from matcalc.expression import Expr
 from matcalc.expression import read as engine_read
 from matcalc.notation.text import to_text
@@ -237,6 +238,8 @@ class Engine:
         case = self.case
         self.stage = "elaborate"
         expr = Expr(case.text)
+        plain: set[str] = set()
+        compound: list[tuple[Dim, int]] = []
         for name, symbol in expr.meaning.symbols.items():
             shape = self.values[name].shape
             if len(symbol.type.shape) != len(shape):
@@ -245,6 +248,15 @@ class Engine:
             for dim, length in zip(symbol.type.shape, shape, strict=True):
                 if dim.name is not None:
                     self.sizes[dim.name] = length
+                    plain.add(dim.name)
+                else:
+                    compound.append((dim, length))
+        for dim, length in compound:
+            # a size that occurs in sums alone, as in vector(n - m), is the one for which they are right
+            free = [name for name in dim.names if name not in plain]
+            if len(free) == 1 and dim.evaluate(self.sizes) != length:
+                fitting = (size for size in range(100) if dim.evaluate({**self.sizes, free[0]: size}) == length)
+                self.sizes[free[0]] = next(fitting, self.sizes[free[0]])
         wrong = self.differs(self.evaluate(expr.node), self.value, SAME)
         if wrong is not None:
             return wrong

@@ -151,7 +151,9 @@ def _add_eval(command: argparse.ArgumentParser) -> None:
 
 def _add_code(command: argparse.ArgumentParser) -> None:
     _add_wrt(command)
-    command.add_argument("--target", default="numpy", metavar="TARGET", help="numpy (unless said), jax or torch")
+    command.add_argument(
+        "--target", default="numpy", metavar="TARGET", help="numpy (unless said), jax, torch, julia, matlab or eigen"
+    )
     command.add_argument("--sizes", metavar="SIZES", help="such as n=1000,m=50: say what a call costs for these")
     command.add_argument("--plan", action="store_true", help="say what runs for the sizes, and why")
 

@@ -301,7 +301,7 @@ class Function:
 
         Parameters
         ----------
-        target: ``jax`` or ``torch``.
+        target: ``jax``, ``torch``, ``julia``, ``matlab`` or ``eigen``.
         name: the name of the function.
 
         Raises

@@ -102,6 +102,7 @@ PROGRAMS: tuple[tuple[str, str], ...] = (
     ("tr(B A^k)", "A: matrix(n,n); B: matrix(n,n); k: scalar integer"),
     ("tr(A^k)", "A: matrix(n,n); k: scalar integer"),
     ("tr(B expm(A))", "A: matrix(n,n); B: matrix(n,n)"),
+    ("tr(B logm(S))", "S: matrix(n,n) spd; B: matrix(n,n)"),
     ("tr(B sqrtm(S))", "S: matrix(n,n) spd; B: matrix(n,n)"),
     ("b^T L^-1 b", "L: matrix(n,n) lower; b: vector(n)"),
     ("b^T U^-1 b + tr(U^-1 B)", "U: matrix(n,n) upper; b: vector(n); B: matrix(n,n)"),

@@ -12,11 +12,14 @@ from ..lower.graph import lower
 from ..lower.passes import optimize
 from ..lower.program import Argument, Program
 from ..lower.stable import stable
+from .eigen import TARGET as EIGEN
 from .jax import TARGET as JAX
+from .julia import TARGET as JULIA
+from .matlab import TARGET as MATLAB
 from .torch import TARGET as TORCH
 from .writer import Target, written
 
-TARGETS: tuple[Target, ...] = (JAX, TORCH)
+TARGETS: tuple[Target, ...] = (JAX, TORCH, JULIA, MATLAB, EIGEN)
 """What source can be written for."""
 
 

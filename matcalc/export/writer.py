@@ -38,7 +38,7 @@ class Syntax(NamedTuple):
     comment: what a comment begins with.
     length: the length of an axis; ``{0}`` is the array, ``{1}`` the axis.
     quotient: the quotient of integers that has no remainder.
-    power: a positive power of an integer.
+    power: a positive power of an integer; nothing where it is written as a product.
     smaller: the smaller of two integers.
     numbers: names of constants: ``pi``, ``e``, ``inf``, ``nan``.
     first: the index of the first axis.
@@ -85,6 +85,7 @@ class Target:
     like: what ``{like}`` stands for, and the line that a function begins with where it occurs; ``{0}`` is an array.
     array: an operand that is a number as an array, beside arrays.
     lone: the same where all operands are numbers; like ``array`` unless it is given.
+    count: a size as a floating-point number, where that is another thing.
     most_axes: how many axes an array may have.
     gap: how many empty lines stand between functions.
     main_first: whether the function stands before its helpers.
@@ -106,6 +107,7 @@ class Target:
     like: tuple[str, tuple[str, str] | None] = ("", None)
     array: str = "{0}"
     lone: str = ""
+    count: str = ""
     most_axes: int = 64
     gap: int = 2
     main_first: bool = False
@@ -203,6 +205,8 @@ class Writer:
     def frame(self, name: str) -> Frame:
         """The parts of the function."""
         program = self.program
+        for argument in program.arguments:
+            self._check_axes(argument.shape)
         body: list[tuple[str, str, Statement]] = []
         for statement in program.statements:
             text = self.statement(statement)
@@ -282,7 +286,8 @@ class Writer:
         if isinstance(operand, Literal):
             return self.literal(operand.value)
         if isinstance(operand, Dim):
-            return self.dim_text(operand)
+            text = self.dim_text(operand)
+            return (self.target.count.replace("{0}", text[0]), ATOM) if self.target.count else text
         return self.texts[operand]
 
     def array(self, operand: Operand, form: str = "") -> Text:
@@ -319,10 +324,11 @@ class Writer:
         syntax = self.target.syntax
         for monomial, coefficient in dim.terms:
             whole = int(coefficient * divisor)
-            factors = [
-                self.sizes[name] if power == 1 else syntax.power.format(self.sizes[name], power)
-                for name, power in monomial
-            ]
+            factors: list[str] = []
+            for name, power in monomial:
+                own = self.sizes[name]
+                raised_here = power > 1 and bool(syntax.power)
+                factors += [syntax.power.format(own, power)] if raised_here else [own] * power
             if abs(whole) != 1 or not factors:
                 factors.insert(0, str(abs(whole)))
             text = " * ".join(factors)
@@ -389,15 +395,19 @@ class Writer:
         ------
         Unsupported: the target has no row for it, or not for so many axes.
         """
-        if len(statement.shape) > self.target.most_axes:
-            raise Unsupported(
-                f"an array with {len(statement.shape)} axes is not written for {self.target.title}",
-                hint="the targets numpy, jax and torch have arrays with any number of axes",
-            )
+        for shape in (statement.shape, *map(self.shape_of, statement.operands)):
+            self._check_axes(shape)
         row = self._row(statement)
         if callable(row):
             return row(self, statement)
         return self.filled(row, statement)
+
+    def _check_axes(self, shape: Shape) -> None:
+        if len(shape) > self.target.most_axes:
+            raise Unsupported(
+                f"an array with {len(shape)} axes is not written for {self.target.title}",
+                hint="jax, torch and the NumPy source have arrays with any number of axes",
+            )
 
     def _row(self, statement: Statement) -> Row:
         target = self.target

@@ -182,19 +182,24 @@ def _rank(name: str) -> tuple[int, int, str]:
 
 
 def _solvable(difference: Dim) -> tuple[str, Fraction] | None:
-    """The placeholder to solve for: one that occurs linearly and in one term only."""
+    """The placeholder to solve for: one that occurs linearly and in one term only.
+
+    One that is a sum of the others goes before one that is a difference: ``n = m + k`` and not ``k = n - m``.
+    """
     seen: dict[str, int] = {}
     for monomial, _ in difference.terms:
         for name, _ in monomial:
             seen[name] = seen.get(name, 0) + 1
-    best: tuple[tuple[int, int, str], str, Fraction] | None = None
+    best: tuple[tuple[bool, tuple[int, int, str]], str, Fraction] | None = None
     for monomial, coefficient in difference.terms:
         if len(monomial) != 1 or monomial[0][1] != 1:
             continue
         name = monomial[0][0]
         if not name.startswith("?") or seen[name] != 1:
             continue
-        candidate = (_rank(name), name, coefficient)
+        others = [count for other, count in difference.terms if other != monomial]
+        is_sum = all((count > 0) != (coefficient > 0) for count in others)
+        candidate = ((is_sum, _rank(name)), name, coefficient)
         if best is None or candidate[0] > best[0]:
             best = candidate
     return None if best is None else (best[1], best[2])

@@ -87,29 +87,36 @@ class _Splitter:
 
     def diagonal_left(self, statement: Statement, left: int, right: int) -> bool:
         """``(M + diag(d)) B = M B + d .* B``"""
-        sum_ = self.made(left, "add_diagonal")
-        if sum_ is None or not isinstance(sum_.operands[0], int) or self.rank_one(sum_.operands[0]) is None:
+        found = self.diagonal(left)
+        if found is None:
             return False
-        matrix, diagonal = sum_.operands
-        scale = diagonal
-        if isinstance(diagonal, int) and self.shape(diagonal):
-            column = (*self.shape(diagonal), Dim.of(1))
-            scale = self.emit("expand", diagonal, shape=column, parameters=COLUMN)
+        matrix, vector, sign = found
+        if isinstance(vector, int) and self.shape(vector):
+            vector = self.emit("expand", vector, shape=(*self.shape(vector), Dim.of(1)), parameters=COLUMN)
         product = self.emit("matmul", matrix, right, shape=statement.shape)
-        scaled = self.emit("multiply", scale, right, shape=statement.shape)
-        self.statements.append(statement._replace(operation="add", operands=(product, scaled)))
+        scaled = self.emit("multiply", vector, right, shape=statement.shape)
+        self.statements.append(statement._replace(operation=sign, operands=(product, scaled)))
         return True
 
     def diagonal_right(self, statement: Statement, left: int, right: int) -> bool:
         """``A (M + diag(d)) = A M + A .* d^T``"""
-        sum_ = self.made(right, "add_diagonal")
-        if sum_ is None or not isinstance(sum_.operands[0], int) or self.rank_one(sum_.operands[0]) is None:
+        found = self.diagonal(right)
+        if found is None:
             return False
-        matrix, diagonal = sum_.operands
+        matrix, vector, sign = found
         product = self.emit("matmul", left, matrix, shape=statement.shape)
-        scaled = self.emit("multiply", left, diagonal, shape=statement.shape)
-        self.statements.append(statement._replace(operation="add", operands=(product, scaled)))
+        scaled = self.emit("multiply", left, vector, shape=statement.shape)
+        self.statements.append(statement._replace(operation=sign, operands=(product, scaled)))
         return True
+
+    def diagonal(self, operand: Operand) -> tuple[Operand, Operand, str] | None:
+        """M, d and the operation of ``M + diag(d)`` or ``M - diag(d)``, where M is a product of two vectors."""
+        total = self.made(operand, "add_diagonal")
+        if total is None or self.rank_one(total.operands[0]) is None:
+            return None
+        matrix, vector = total.operands
+        negative = self.made(vector, "negate")
+        return (matrix, vector, "add") if negative is None else (matrix, negative.operands[0], "subtract")
 
     def rank_one_left(self, statement: Statement, left: int, right: int) -> bool:
         """``(u v^T) B = u (v^T B)``"""

@@ -172,7 +172,7 @@ def _selecting(statement: Statement) -> int:
 
 
 def fold_signs(program: Program) -> Program:
-    """Put a sign into the number beside it: ``-0.5 * -x`` is ``0.5 * x``."""
+    """Put a sign into the number or the difference it stands before: ``-0.5 * -x`` is ``0.5 * x``."""
     counts = use_counts(program)
     definitions: dict[int, Statement] = {}
     rewritten: list[Statement] = []
@@ -182,6 +182,8 @@ def fold_signs(program: Program) -> Program:
         factor, rest = _multiple(inner) if inner is not None else (None, value)
         if number is not None and factor is not None and 1 in (abs(number), abs(factor)) and number * factor != 1:
             statement = _multiplied(statement, number * factor, rest)
+        elif statement.operation == "negate" and inner is not None and inner.operation == "subtract":
+            statement = statement._replace(operation="subtract", operands=inner.operands[::-1])
         definitions[statement.target] = statement
         rewritten.append(statement)
     return remove_dead_code(program._replace(statements=tuple(rewritten)))

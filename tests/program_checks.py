@@ -179,11 +179,12 @@ def numerical_derivative(case: Case, program: Program, values: dict[str, Array])
         return by("differences"), False
 
 
-def is_stable(case: Case, slope: Array) -> bool:
-    """Whether plain differences with a small step confirm the oracle's derivative."""
+def is_stable(case: Case, slope: Array, error: float) -> bool:
+    """Whether plain differences with a small step confirm the oracle's derivative, and not one that differs by an error."""
     program, values = read(case.text), values_of(case)
     at = Differentiator(program, values, dict(SIZES))
     step, tolerance = (1e-5, 1e-5) if case.order == 1 else (1e-3, 1e-3)
+    tolerance = min(tolerance, error / 2)
     first_basis = structure_of(case.wrt[0], values[case.wrt[0]], program, case.types)
     second_basis = structure_of(case.wrt[-1], values[case.wrt[-1]], program, case.types)
     scale = max(1e-2, float(np.max(np.abs(slope), initial=0.0)))
@@ -269,7 +270,7 @@ class Engine:
         got = self.evaluate(found.raw)
         wrong = self.differs(got, self.slope, self.tolerance)
         if wrong is not None:
-            if not is_stable(case, self.slope):
+            if not is_stable(case, self.slope, relative_error(got, self.slope)):
                 return Outcome("skipped", "oracle", "unstable")
             return self.locate(expr, wrong)
         refused: Outcome | None = None

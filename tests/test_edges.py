@@ -595,3 +595,21 @@ def test_results_share_no_memory_with_arguments() -> None:
     for text in ("A", "A^T", "A[1, :]", "vec(A)", "A + 0", "1 A"):
         found = mc.parse(text, vars={"A": "matrix(m, n)"}).compile()(A=A)
         assert not np.shares_memory(found, A)
+
+
+@pytest.mark.parametrize(
+    ("text", "length", "message"),
+    [
+        ("x[n-2]^2", 2, "n - 2 is 0 here"),
+        ("x[n-2]^2", 1, "n - 2 is -1 here"),
+        ("||x[2:n]||^2", 0, "n - 1 is -1 here"),
+        ("sum(x[n-1:n])", 1, "n - 2 is -1 here"),
+        ("sum_{i=1}^{n-2} x_i x_{i+2}", 1, "n - 2 is -1 here"),
+    ],
+)
+def test_entries_before_the_first_are_refused(text: str, length: int, message: str) -> None:
+    # NumPy counts places below 0 from the end: x[n-2] of two entries was the last one
+    function = mc.value_and_grad(text, "x", {"x": "vector(n)"})
+    assert np.all(np.isfinite(function(x=np.ones(3))[1]))
+    with pytest.raises(ShapeError, match=message):
+        function(x=np.ones(length))

@@ -265,6 +265,8 @@ h_i = A[:, i]
 s_i = sum_{j=1}^{i} x_j
 M[2:3, 1]
 M[1, 2:n]
+A[1:min(m, n), :] x
+A[min(m, n), :] x
 A[1:2, :] x
 x[1:n-1] - x[2:n]
 x_n + x_1

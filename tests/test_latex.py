@@ -284,6 +284,7 @@ READINGS = [
     (r"y = a z \quad\text{where}\quad z = x^2", "z = x^2; y = a z"),
     (r"x, y \in \mathbb{R}^n, \; A \in \mathbb{R}^{m\times n} \\ A x", "x, y: vector(n); A: matrix(m, n); A x"),
     (r"S \in \mathbb{S}_{++}^{n} \\ S", "S: matrix(n, n) spd; S"),
+    (r"x \in R^n, \; A \in \mathrm{R}^{m\times n}, \; y ∈ ℝ^m \\ y^\top A x", "x: vector(n); A: matrix(m, n); y: vector(m); y^T A x"),
     # layout
     (r"\displaystyle \left( \; x \, + ~ y \right)\! % a remark", "x + y"),
     (r"\min_{w, b} \|w\|^2.", "||w||^2"),
@@ -449,7 +450,8 @@ def test_nesting_and_length_have_no_cost_but_their_size() -> None:
     [
         ("x^T A x", False), ("A \\ b", False), ("A\\b", False), ("x_train^\\top w", False), ("exp(x^\\top w)", False),
         (r"x^\top A x", True), (r"\frac12 x", True), ("$x^T x$", True), (r"\|x\|", True), (r"\[ x \]", True),
-        (r"\lambda x", True),
+        (r"\lambda x", True), ("w ∈ R^n positive\nw^\\top w", False), ("w in ℝ^n\nw^\\top w", False),
+        (r"w \in R^n \\ w^\top w", True),
     ],
 )  # fmt: skip
 def test_the_notation_is_told_from_the_text(text: str, expected: bool) -> None:

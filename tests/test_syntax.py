@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from matcalc.errors import MatcalcError, Span, UsageError
+from matcalc.errors import MatcalcError, ParseError, Span, UsageError
 from matcalc.limits import Limits
 from matcalc.syntax import ast
 from matcalc.syntax.build import ACTIONS
@@ -466,6 +466,7 @@ SPANS = [
     ("⟨x, y⟩", "⟨x, y⟩"),
     ("√x", "√x"),
     ("λ", "λ"),
+    ("[x; y]^T[x; y]", "[x; y]^T[x; y]"),
 ]
 
 
@@ -473,6 +474,19 @@ SPANS = [
 def test_span_of_the_whole(text: str, part: str) -> None:
     span = parse_expression(text).span
     assert text[span.start : span.end] == part
+
+
+def test_span_of_a_subscript_that_is_spelled_out() -> None:
+    indexed = parse_expression("|v|_cλita")
+    assert isinstance(indexed, ast.Index)
+    assert indexed.items[0].span == Span(4, 9)
+
+
+def test_rows_behind_a_value_are_a_block_not_an_index() -> None:
+    written = dump(parse_expression("[x; y]^T[x; y] + 2 (A)[x; y]"))
+    assert written == dump(parse_expression("[x; y]^T [x; y] + 2 A [x; y]"))
+    with pytest.raises(ParseError, match="stands inside the open"):
+        parse_expression("A[1; 2]")
 
 
 def test_every_node_lies_inside_its_parent() -> None:

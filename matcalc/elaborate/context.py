@@ -77,7 +77,7 @@ class Dimensions:
         sides = name[4:-1].split(", ")
         if len(sides) != 2 or "(" in name[4:-1]:
             return dim
-        return shorter(self.resolve(_read_dim(sides[0])), self.resolve(_read_dim(sides[1])))
+        return shorter(self.resolve(read_dim(sides[0])), self.resolve(read_dim(sides[1])))
 
     def unify(self, left: Dim, right: Dim, span: Span = NOWHERE) -> bool:
         """Make two dimensions equal; False when they cannot be. A product of unknowns waits until it is known."""
@@ -157,7 +157,7 @@ def _reduced(difference: Dim) -> Dim:
     )
 
 
-def _read_dim(text: str) -> Dim:
+def read_dim(text: str) -> Dim:
     """A dimension from how it is written, ``2 n^2 - 1/2 m + 1``."""
     total = Dim.of(0)
     for sign, words in re.findall(r"([+-]?) ?([^+-]+)", text):
@@ -370,13 +370,6 @@ class Site:
         self.session = session
         self.span = span
         self.values = tuple(values)
-
-    def resolve_shorter(self, dim: Dim, name: str) -> Dim:
-        """``min(?0, n)`` once the placeholders in it are known."""
-        sides = name[4:-1].split(", ")
-        if len(sides) != 2 or "(" in name[4:-1]:
-            return dim
-        return shorter(self.resolve(_read_dim(sides[0])), self.resolve(_read_dim(sides[1])))
 
     def unify(self, left: Dim, right: Dim) -> None:
         """Make two dimensions equal, or raise `ShapeError` in the reader's names."""

@@ -11,8 +11,9 @@ from ..expr.dims import Dim
 from ..expr.nodes import Map, Node, Product, Structure, postorder
 from ..expr.typed import SCALAR, Type, column, row
 from ..ops.apply import call
+from ..ops.signature import shorter
 from ..syntax.ast import Add, Ast, Binary, Call, Name, Num
-from .context import Access, Origin, Session, Site, is_open
+from .context import Access, Origin, Session, Site, is_open, read_dim
 from .operators import batch_labels, contract, entrywise, final_shape, number
 from .values import BATCH, IndexVariable, Value
 
@@ -95,6 +96,10 @@ def place_of(session: Session, node: Ast, sizes: dict[str, Dim], indices: dict[s
                 stack.extend([(part, True), (arg, False)])
             case Call(func, (arg,)) if func in sizes:
                 done[id(part)] = _combine(session, part, "*", ({}, sizes[func]), done[id(arg)])
+            case Call("min", (first, second), ()) if not ready:
+                stack.extend([(part, True), (first, False), (second, False)])
+            case Call("min", (first, second)) if not done[id(first)][0] and not done[id(second)][0]:
+                done[id(part)] = ({}, shorter(done[id(first)][1], done[id(second)][1]))
             case _:
                 _not_affine(session, part)
     coefficients, rest = done[id(node)]
@@ -279,15 +284,31 @@ def _check(session: Session, item: Access) -> None:
     if start is not None and start < 1:
         position = f"position {start}" if item.fixed else f"{item.runner} reaches position {start}, which"
         site.fail(f"{position} is not in {item.what}", "positions count from 1")
-    room = size - last
-    if not room.terms or all(c > 0 for _, c in room.terms) or any(n.startswith("?") for n in room.names):
+    if any(name.startswith("?") for name in (size - last).names):
         return
-    if last.constant is not None and any(c > 0 for _, c in room.terms):
+    if any(_may_hold(size - bound) for bound in (last, *_upper_bounds(last))):
         return
     described = f"{item.what} has {session.dim_text(size)} entries along this axis"
     if item.fixed:
         site.fail(f"position {session.dim_text(last)} is outside: {described}", "positions count from 1")
     site.fail(f"{item.runner} runs to {session.dim_text(last)}, but {described}", "shorten the sum, or change the size")
+
+
+def _may_hold(room: Dim) -> bool:
+    """Whether this many entries may be left: for all sizes, or once they are large enough, as behind ``x[3]``.
+
+    The sizes of a call are checked at the call.
+    """
+    return all(c > 0 for monomial, c in room.terms if monomial or len(room.terms) == 1)
+
+
+def _upper_bounds(dim: Dim) -> list[Dim]:
+    """What a size with ``min(m, n)`` in it does not exceed."""
+    found = []
+    for name in dim.names:
+        if name.startswith("min(") and any(monomial == ((name, 1),) and c > 0 for monomial, c in dim.terms):
+            found.extend(dim.substitute({name: Dim.of(side)}) for side in name[4:-1].split(", "))
+    return found
 
 
 # --- sums and products over an index -------------------------------------------------------------

@@ -563,11 +563,19 @@ def _resolve_structures(
 
 def _disjoint(first: tuple[Dim, Dim], second: tuple[Dim, Dim]) -> bool:
     """Whether two runs of places (offset, length) are known not to meet."""
-    for (low, length), (high, _) in ((first, second), (second, first)):
-        gap = high - low - length
-        if all(coefficient > 0 for _, coefficient in gap.terms):
-            return True
-    return False
+    return any(
+        _nonnegative(high - low - length) for (low, length), (high, _) in ((first, second), (second, first))
+    )
+
+
+def _of_one_or_more(dim: Dim) -> Dim:
+    """A size in terms of how much larger than 1 each of its names is."""
+    return dim.substitute({name: Dim.of(name) + 1 for name in dim.names})
+
+
+def _nonnegative(dim: Dim) -> bool:
+    """Whether a size is known not to be negative, whatever the names in it are."""
+    return all(coefficient > 0 for _, coefficient in dim.terms)
 
 
 def _meet_selections(
@@ -605,15 +613,17 @@ def _meet_selections(
                 moved = Structure("unit", unit.parameters[0] + left.parameters[2], left.parameters[1])
                 return [*rest, (moved, 1, (column,))]
             if label == column and inner(column):
-                place = unit.parameters[0] - left.parameters[2]
-                if place.constant is not None and left.parameters[0].constant is not None:
-                    inside = 1 <= place.constant <= left.parameters[0].constant
-                    if not inside:
-                        return [*rest, (Sum((), ()), 1, ())]
-                    summed.discard(column)
-                    return [*rest, (Structure("unit", place, left.parameters[0]), 1, (row,))]
                 if _disjoint((unit.parameters[0] - 1, Dim.of(1)), run):
                     return [*rest, (Sum((), ()), 1, ())]
+                length, size, offset = left.parameters
+                place = unit.parameters[0] - offset
+                # an entry of the whole is in a part that begins with its first or ends with its last one; a call with
+                # empty parts, for which the place is another one, is refused
+                after = not offset.terms or _nonnegative(_of_one_or_more(place - 1))
+                before = offset + length == size or _nonnegative(_of_one_or_more(length - place))
+                if after and before:
+                    summed.discard(column)
+                    return [*rest, (Structure("unit", place, length), 1, (row,))]
     return None
 
 

@@ -469,9 +469,15 @@ class Compiled:
         for need, have in self.fits:
             if any(name not in sizes for name in (*need.names, *have.names)):
                 continue
-            if need.evaluate(sizes) > have.evaluate(sizes):
+            least, found = need.evaluate(sizes), have.evaluate(sizes)
+            if least > found and need.constant in (0, 1):
                 raise ShapeError(
-                    f"entry {need.evaluate(sizes)} is taken where {have} = {have.evaluate(sizes)}",
+                    f"{have} is {found} here",
+                    hint=f"{have} is at least {least}: positions count from 1, and no part has fewer than 0 entries",
+                )
+            if least > found:
+                raise ShapeError(
+                    f"entry {least} is taken where {have} = {found}",
                     hint=f"{have} is at least {need}",
                 )
         results = tuple(

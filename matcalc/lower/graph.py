@@ -101,10 +101,19 @@ class _Lowering:
         if node.kind == "unit":
             place, size = node.parameters
             self.fits[place, size] = None
+            self._note_least(1, place)
         elif node.kind == "select":
             length, size, offset = node.parameters
             if offset.constant is None or offset.constant >= 0:
                 self.fits[offset + length, size] = None
+            if any(coefficient > 0 for _, coefficient in offset.terms):
+                self._note_least(0, offset)
+                self._note_least(0, length)
+
+    def _note_least(self, least: int, dim: Dim) -> None:
+        """Note a size that small arrays could make too small."""
+        if dim.constant is None and not (least == 0 and all(coefficient > 0 for _, coefficient in dim.terms)):
+            self.fits[Dim.of(least), dim] = None
 
     # --- which nodes are computed, and what they need ---------------------------------------------
 

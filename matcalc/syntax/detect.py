@@ -9,7 +9,9 @@ SYNTAXES = ("auto", "text", "latex")
 
 _COMMAND = re.compile(r"\\(?:([A-Za-z]{2,})|[\\\[\](){}|,;:!%]|[a-z]\{)")
 _SHARED = frozenset({"top", "intercal", "infty", "ast"})
-_PLAIN = re.compile(r"\.[*/^]|:\s*(?:scalar|vector|matrix|tensor)\b|#|_[A-Za-z]{2,}|\b[A-Za-z]{2,}\(|\*\*|@")
+_PLAIN = re.compile(
+    r"\.[*/^]|:\s*(?:scalar|vector|matrix|tensor)\b|#|_[A-Za-z]{2,}|\b[A-Za-z]{2,}\(|\*\*|@|(?:∈|(?<!\\)\bin)\s*[Rℝ]"
+)
 
 
 def is_latex(text: str) -> bool:

@@ -241,6 +241,20 @@ def _quote(text: str, position: int, last: str) -> tuple[str, int]:
     return "STRING", quoted.end()
 
 
+def _rowed_brackets(pieces: list[Token]) -> set[int]:
+    """Where the brackets begin that have a ``;`` directly inside: blocks, not indices."""
+    found: set[int] = set()
+    open_brackets: list[Token] = []
+    for piece in pieces:
+        if piece.kind in ("OPENER", "SUBBRACE"):
+            open_brackets.append(piece)
+        elif piece.kind == "CLOSER" and open_brackets:
+            open_brackets.pop()
+        elif piece.kind == "SEMICOLON" and open_brackets and open_brackets[-1].text == "[":
+            found.add(open_brackets[-1].start)
+    return found
+
+
 def _next_bars(pieces: list[Token]) -> dict[int, int]:
     """For every piece of bars the next one inside the same brackets."""
     following: dict[int, int] = {}
@@ -278,6 +292,7 @@ class _Scanner:
         self.declares = False
         self.skip: dict[int, int] = {}  # norm kinds behind a power, read with the bar before it
         self.following_bar = _next_bars(pieces)
+        self.rowed = _rowed_brackets(pieces)
         self.handlers: dict[str, Callable[[int], int]] = {
             "NEWLINE": self.newline, "NAME": self.name, "NUMBER": self.number, "TRANSPOSE": self.transpose,
             "POWER": self.power, "SUPER": self.superscript, "DOTNAME": self.dotted, "PRODUCT": self.product,
@@ -714,9 +729,10 @@ class _Scanner:
         word = spell(piece.text).lstrip("_")
         if word[0].isdigit() and not word.isdigit():
             return self.lone_subscript(position)
-        place = Token("", "", piece.end - len(word), piece.end - len(word))
-        self.emit("SUB_OPEN", place)
-        inner = Token("", word, piece.end - len(word), piece.end)
+        # the word may be longer than what is written: a Greek letter is spelled out
+        start = piece.end - len(piece.text.lstrip("_"))
+        self.emit("SUB_OPEN", Token("", "", start, start))
+        inner = Token("", word, start, piece.end)
         self.emit("NUMBER" if word.isdigit() else "NAME", inner, word)
         self.emit("CLOSE", Token("", "", piece.end, piece.end))
         return position + 1
@@ -749,7 +765,7 @@ class _Scanner:
             self.emit("CALL_OPEN", piece)
             self.push("call", piece)
             return position + 1
-        if piece.text == "[" and touching and previous is not None and not self.follows_plain_value(previous):
+        if piece.text == "[" and touching and previous is not None and not self.begins_block(previous, piece):
             self.emit("INDEX_OPEN", piece)
             self.push("index", piece)
             return position + 1
@@ -759,9 +775,11 @@ class _Scanner:
         self.push(role, piece)
         return position + 1
 
-    def follows_plain_value(self, previous: Token) -> bool:
-        """Whether the value before cannot be indexed: a number or a norm."""
-        return previous.kind == "NUMBER" or (previous.kind == "CLOSE" and previous.text[:1] in ("|", "‖", "∥"))
+    def begins_block(self, previous: Token, piece: Token) -> bool:
+        """Whether ``[`` behind a value begins a block: behind a number or a norm, and with rows behind all but a name."""
+        if previous.kind == "NUMBER" or (previous.kind == "CLOSE" and previous.text[:1] in ("|", "‖", "∥")):
+            return True
+        return piece.start in self.rowed and previous.kind != "NAME"
 
     def closer(self, position: int) -> int:
         piece = self.pieces[position]

@@ -247,6 +247,10 @@ class _Scanner(Symbols):
         """Whether nothing of the statement was read, or only its left side."""
         return len(self.out) == self.statement or self.out[-1].kind == "EQUALS"
 
+    def names_a_set(self) -> bool:
+        r"""Whether what comes stands behind ``\in``, where an R of any face is the real numbers."""
+        return bool(self.out) and self.out[-1].kind == "ELEMENT"
+
     def is_name(self, value: str) -> bool:
         return value in self.known.declared or value in self.names
 
@@ -305,12 +309,17 @@ class _Scanner(Symbols):
             self.ampersand(symbol, position, step)
         elif text == "∈":
             self.element(symbol)
+        elif text == "ℝ" and self.names_a_set():
+            self.mark("SPACE", symbol)
         else:
             raise hints.stray(text, Span(symbol.start, symbol.end))
 
     def letter(self, position: int, step: Range) -> None:
         """A letter, or the longest declared name that begins here."""
         symbol = self.symbols[position]
+        if symbol.text == "R" and self.names_a_set():
+            self.mark("SPACE", symbol)
+            return
         run = position
         end = min(step.end, position + len(self.longer[0])) if self.longer else position
         while run < end and self.symbols[run].kind in ("letter", "digit"):
@@ -1010,7 +1019,7 @@ class _Scanner(Symbols):
                 self.push(self.range((start, stop), step.font), close)
                 return
             self.function(symbol.text, symbol, position + 1, step)
-        elif symbol.text == "R" and self.out and self.out[-1].kind == "ELEMENT":
+        elif symbol.text == "R" and self.names_a_set():
             self.mark("SPACE", symbol)
         else:
             raise hints.unknown_command(symbol.text, Span(symbol.start, symbol.end))
@@ -1020,7 +1029,7 @@ class _Scanner(Symbols):
         found = self.plain(start, stop)
         if font == "board" and len(found) == 1:
             letter = found[0][1]
-            if letter in BLACKBOARD_SETS and self.out and self.out[-1].kind == "ELEMENT":
+            if letter in BLACKBOARD_SETS and self.names_a_set():
                 self.mark("SPACE", symbol, BLACKBOARD_SETS[letter])
                 return
             if letter in ("E", "P", "V"):
@@ -1028,7 +1037,7 @@ class _Scanner(Symbols):
                 self.refuse(what, symbol, r"write the mean over the data, \frac{1}{N} \sum_{i=1}^{N}")
             if letter in ("R", "N", "Z", "C", "Q", "S"):
                 self.refuse("a set", symbol, r"declare on a line of its own: `x \in \mathbb{R}^n`")
-        if font == "bold" and found == [("letter", "R")] and self.out and self.out[-1].kind == "ELEMENT":
+        if font == "bold" and found == [("letter", "R")] and self.names_a_set():
             self.mark("SPACE", symbol)
             return
         if len(found) > 1 and found[0][0] == "letter":
@@ -1070,6 +1079,9 @@ class _Scanner(Symbols):
             if lower in ("otherwise", "else", "elsewhere"):
                 self.mark("OTHERWISE", symbol)
                 return
+        if bare == "R" and self.names_a_set():
+            self.mark("SPACE", symbol)
+            return
         if self.top() == "" and self.holds("ELEMENT") and self.out[-1].kind != "ELEMENT" and bare in PROPERTIES:
             self.mark("PROPERTY", symbol, bare)
             return

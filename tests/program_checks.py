@@ -180,7 +180,7 @@ def numerical_derivative(case: Case, program: Program, values: dict[str, Array])
 
 
 def is_stable(case: Case, slope: Array, error: float) -> bool:
-    """Whether plain differences with a small step confirm the oracle's derivative, and not one that differs by an error."""
+    """Whether plain differences confirm the oracle's derivative rather than one that differs from it by an error."""
     program, values = read(case.text), values_of(case)
     at = Differentiator(program, values, dict(SIZES))
     step, tolerance = (1e-5, 1e-5) if case.order == 1 else (1e-3, 1e-3)

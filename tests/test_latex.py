@@ -284,7 +284,8 @@ READINGS = [
     (r"y = a z \quad\text{where}\quad z = x^2", "z = x^2; y = a z"),
     (r"x, y \in \mathbb{R}^n, \; A \in \mathbb{R}^{m\times n} \\ A x", "x, y: vector(n); A: matrix(m, n); A x"),
     (r"S \in \mathbb{S}_{++}^{n} \\ S", "S: matrix(n, n) spd; S"),
-    (r"x \in R^n, \; A \in \mathrm{R}^{m\times n}, \; y ∈ ℝ^m \\ y^\top A x", "x: vector(n); A: matrix(m, n); y: vector(m); y^T A x"),
+    (r"x \in R^n, A \in \mathrm{R}^{m\times n} \\ A x", "x: vector(n); A: matrix(m, n); A x"),
+    (r"y ∈ ℝ^m \\ y^\top y", "y: vector(m); y^T y"),
     # layout
     (r"\displaystyle \left( \; x \, + ~ y \right)\! % a remark", "x + y"),
     (r"\min_{w, b} \|w\|^2.", "||w||^2"),

@@ -13,7 +13,7 @@ from ..expr.typed import SCALAR, Type, column, row
 from ..ops.apply import call
 from ..ops.signature import shorter
 from ..syntax.ast import Add, Ast, Binary, Call, Name, Num
-from .context import Access, Origin, Session, Site, is_open, read_dim
+from .context import Access, Origin, Session, Site, is_open
 from .operators import batch_labels, contract, entrywise, final_shape, number
 from .values import BATCH, IndexVariable, Value
 
@@ -304,7 +304,7 @@ def _may_hold(room: Dim) -> bool:
 
 def _upper_bounds(dim: Dim) -> list[Dim]:
     """What a size with ``min(m, n)`` in it does not exceed."""
-    found = []
+    found: list[Dim] = []
     for name in dim.names:
         if name.startswith("min(") and any(monomial == ((name, 1),) and c > 0 for monomial, c in dim.terms):
             found.extend(dim.substitute({name: Dim.of(side)}) for side in name[4:-1].split(", "))

@@ -563,9 +563,7 @@ def _resolve_structures(
 
 def _disjoint(first: tuple[Dim, Dim], second: tuple[Dim, Dim]) -> bool:
     """Whether two runs of places (offset, length) are known not to meet."""
-    return any(
-        _nonnegative(high - low - length) for (low, length), (high, _) in ((first, second), (second, first))
-    )
+    return any(_nonnegative(high - low - length) for (low, length), (high, _) in ((first, second), (second, first)))
 
 
 def _of_one_or_more(dim: Dim) -> Dim:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from .errors import DomainError, ShapeError, Unsupported
 from .lower.compress import described
-from .lower.networks import Array, Network, along, applied, diagonal, formed
+from .lower.networks import Array, Frame, Network, along, applied, diagonal, formed
 from .lower.systems import MOST_FORMED, Method, System, conjugate_gradients, methods
 
 if TYPE_CHECKING:
@@ -20,7 +19,38 @@ PRODUCTS_FOR_EACH = 10
 """Conjugate gradients take at most so many products for each unknown."""
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Layout(NamedTuple):
+    """What the operators of one function for arrays of the same shapes have in common.
+
+    ``name`` is what they are, for messages; ``output_shape`` and ``variable_shape`` the shapes of what is
+    differentiated, and of what it is differentiated by. ``rows`` and ``columns`` are the lengths of the axes of the
+    terms: those of the output and of the variable, except that an axis which stacks two by ``vec`` is these two.
+    ``terms`` have places for the arrays, ``dtype`` is the type of these. ``definite`` says whether it is known to be
+    symmetric positive definite, ``singular`` why there is no solution for every right-hand side, where that is known.
+    """
+
+    name: str
+    output_shape: tuple[int, ...]
+    variable_shape: tuple[int, ...]
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+    terms: tuple[Frame, ...]
+    dtype: np.dtype[Any]
+    definite: bool = False
+    singular: str = ""
+
+    @property
+    def transposed(self) -> Layout:
+        """Rows and columns exchanged."""
+        return self._replace(
+            output_shape=self.variable_shape,
+            variable_shape=self.output_shape,
+            rows=self.columns,
+            columns=self.rows,
+            terms=tuple([term.transposed for term in self.terms]),
+        )
+
+
 class DerivativeOperator:
     """A derivative as a linear map from arrays of the variable's shape to arrays of the output's shape.
 
@@ -36,35 +66,65 @@ class DerivativeOperator:
 
     Parameters
     ----------
-    name: what it is, for messages.
-    output_shape, variable_shape: the shape of what is differentiated, and of what it is differentiated by.
-    rows, columns: the lengths of the axes of the networks: those of the output and of the variable, except that an axis
-        which stacks two by ``vec`` is these two.
-    networks: the terms; their arrays are not to be changed.
-    dtype: the type of the arrays.
-    definite: whether it is known to be symmetric positive definite.
-    singular: why there is no solution for every right-hand side, where that is known.
+    layout: what is known from the shapes.
+    arrays: those of the terms, which nothing else refers to; they become read-only.
     """
 
-    name: str
-    output_shape: tuple[int, ...]
-    variable_shape: tuple[int, ...]
-    rows: tuple[int, ...]
-    columns: tuple[int, ...]
-    networks: tuple[Network, ...]
-    dtype: np.dtype[Any]
-    definite: bool = False
-    singular: str = ""
+    __slots__ = ("_arrays", "_networks", "layout")
+
+    layout: Layout
+
+    def __init__(self, layout: Layout, *arrays: Any) -> None:
+        # a call of the function takes little longer than computing the arrays, so everything else waits for its use
+        self.layout = layout
+        self._arrays = arrays
+        self._networks: tuple[Network, ...] | None = None
 
     __array_ufunc__ = None
 
     def __array__(self, *_: Any, **__: Any) -> Any:
         raise TypeError("a DerivativeOperator is no array; H.todense() forms one")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return DerivativeOperator, (self.layout, *self._arrays)
+
     def __repr__(self) -> str:
         return f"<DerivativeOperator of shape {self.shape}: {self.structure}>"
 
     # --- facts -----------------------------------------------------------------------------------
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """The shape of what is differentiated."""
+        return self.layout.output_shape
+
+    @property
+    def variable_shape(self) -> tuple[int, ...]:
+        """The shape of what it is differentiated by."""
+        return self.layout.variable_shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the arrays."""
+        return self.layout.dtype
+
+    @property
+    def definite(self) -> bool:
+        """Whether it is known to be symmetric positive definite."""
+        return self.layout.definite
+
+    @property
+    def singular(self) -> str:
+        """Why there is no solution for every right-hand side, where that is known."""
+        return self.layout.singular
+
+    @property
+    def networks(self) -> tuple[Network, ...]:
+        """The terms, over arrays that are not to be changed."""
+        if self._networks is None:
+            self._arrays = tuple([_read_only(array) for array in self._arrays])
+            self._networks = tuple([term.filled(self._arrays) for term in self.layout.terms])
+        return self._networks
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -110,21 +170,13 @@ class DerivativeOperator:
         if isinstance(direction, DerivativeOperator):
             return NotImplemented
         given, form = self._columns(direction, self.variable_shape, "the variable")
-        stacked = given.reshape((*self.columns, given.shape[-1]))
+        stacked = given.reshape((*self.layout.columns, given.shape[-1]))
         return _formed_as(form, self._product(stacked), self.output_shape)
 
     @property
     def T(self) -> DerivativeOperator:  # noqa: N802
         """The adjoint: from arrays of the output's shape to arrays of the variable's shape."""
-        turned = tuple([network.transposed for network in self.networks])
-        return replace(
-            self,
-            output_shape=self.variable_shape,
-            variable_shape=self.output_shape,
-            rows=self.columns,
-            columns=self.rows,
-            networks=turned,
-        )
+        return DerivativeOperator(self.layout.transposed, *self._arrays)
 
     def todense(self) -> Array:
         """The dense array of the derivative, as it is computed without ``form="operator"``."""
@@ -141,13 +193,14 @@ class DerivativeOperator:
         """
         if self.output_shape != self.variable_shape:
             raise ShapeError(
-                f"the {self.name} maps shape {self.variable_shape} to {self.output_shape}, so that it has no diagonal",
+                f"the {self.layout.name} maps shape {self.variable_shape} to {self.output_shape}, "
+                "so that it has no diagonal",
                 hint="only derivatives of an output of the variable's shape have one",
             )
-        if self.rows != self.columns:
+        if self.layout.rows != self.layout.columns:
             # an axis happens to have the length of the two that another one stacks
             return np.diagonal(self.todense().reshape(self.matrix_shape)).reshape(self.variable_shape).copy()
-        return diagonal(self.networks, self.columns, self.dtype).reshape(self.variable_shape)
+        return diagonal(self.networks, self.layout.columns, self.dtype).reshape(self.variable_shape)
 
     def linear_operator(self) -> LinearOperator:
         """The map on flattened arrays as an operator of SciPy, for its iterative methods."""
@@ -199,21 +252,22 @@ class DerivativeOperator:
         rows, columns = self.matrix_shape
         if rows != columns:
             raise ShapeError(
-                f"the {self.name} has {rows} rows and {columns} columns, so that it has no inverse",
+                f"the {self.layout.name} has {rows} rows and {columns} columns, so that it has no inverse",
                 hint="only square systems are solved; numpy.linalg.lstsq solves H.todense() by least squares",
             )
         if self.singular:
-            raise Unsupported(self.singular, hint='structure="vech" or structure="free" leaves entries independent')
+            hint = 'structure="vech" or structure="free" leaves entries independent'
+            raise Unsupported(self.singular, hint=hint)
         given, form = self._columns(right, self.output_shape, "the output")
         if given.dtype.itemsize > 8:
             raise Unsupported(f"systems of type {given.dtype} are not solved", hint="pass float64 arrays")
-        stacked = given.reshape((*self.rows, given.shape[-1]))
+        stacked = given.reshape((*self.layout.rows, given.shape[-1]))
         return _formed_as(form, self._solved(stacked, definite, tolerance), self.variable_shape)
 
     def _solved(self, right: Array, definite: bool | None, tolerance: float) -> Array:
         found = self._methods()
         if not right.size:
-            return np.zeros((*self.columns, right.shape[-1]), right.dtype)
+            return np.zeros((*self.layout.columns, right.shape[-1]), right.dtype)
         limit = float(np.sqrt(np.finfo(right.dtype).eps))
         with np.errstate(all="ignore"):
             for method in found:
@@ -222,7 +276,7 @@ class DerivativeOperator:
                     return solution
             if not self.networks or any(method.conclusive for method in found):
                 raise DomainError(
-                    f"the {self.name} is singular for these arrays, or so nearly that no solution fits",
+                    f"the {self.layout.name} is singular for these arrays, or so nearly that no solution fits",
                     hint="add a multiple of the identity: for a variable x, lambda/2 ||x||^2 to the function",
                 )
             if self.definite if definite is None else definite:
@@ -237,7 +291,7 @@ class DerivativeOperator:
     def _methods(self) -> list[Method]:
         if not self.networks or prod(self.output_shape) != prod(self.variable_shape):
             return []
-        return methods(System(self.networks, self.rows, self.columns, self.dtype))
+        return methods(System(self.networks, self.layout.rows, self.layout.columns, self.dtype))
 
     def _attempt(self, method: Method, right: Array, limit: float) -> Array | None:
         """A solution that was substituted; None where the method finds none. NaN in the data is NaN in the solution."""
@@ -249,7 +303,7 @@ class DerivativeOperator:
                 solution = solution + method.solve(right - self._product(solution))
                 left = self._relative_residual(right, solution)
         except np.linalg.LinAlgError:
-            solution, left = np.full((*self.columns, right.shape[-1]), np.nan, right.dtype), np.inf
+            solution, left = np.full((*self.layout.columns, right.shape[-1]), np.nan, right.dtype), np.inf
         if np.isfinite(solution).all():
             return solution.astype(right.dtype, copy=False) if left <= limit else None
         finite = np.isfinite(right).all() and all(np.isfinite(a).all() for n in self.networks for a, _ in n.parts)
@@ -264,16 +318,16 @@ class DerivativeOperator:
 
     def _product(self, columns: Array) -> Array:
         """The map on columns."""
-        return applied(self.networks, columns, self.rows, columns.dtype)
+        return applied(self.networks, columns, self.layout.rows, columns.dtype)
 
     def _image(self, direction: Array) -> Array:
         return self._product(direction[..., None])[..., 0]
 
     def _iterated(self, right: Array, tolerance: float) -> Array:
         """The solution by conjugate gradients, column by column."""
-        scale = np.ones(self.columns, self.dtype)
-        if self.rows == self.columns:
-            entries = diagonal(self.networks, self.columns, self.dtype)
+        scale = np.ones(self.layout.columns, self.dtype)
+        if self.layout.rows == self.layout.columns:
+            entries = diagonal(self.networks, self.layout.columns, self.dtype)
             scale = entries if (entries > 0).all() else scale
         most = PRODUCTS_FOR_EACH * self.matrix_shape[0]
         solutions = []
@@ -282,7 +336,7 @@ class DerivativeOperator:
                 solution, reached = conjugate_gradients(self._image, right[..., place], scale, tolerance, most)
             except np.linalg.LinAlgError:
                 raise DomainError(
-                    f"the {self.name} is not positive definite for these arrays",
+                    f"the {self.layout.name} is not positive definite for these arrays",
                     hint="add a multiple of the identity: for a variable x, lambda/2 ||x||^2 to the function",
                 ) from None
             if not reached:
@@ -316,6 +370,13 @@ class DerivativeOperator:
             f"an array of shape {array.shape} is given, but {shape} is expected, the shape of {what}",
             hint=f"or ({size},) for a flattened array, or ({size}, k) for k columns",
         )
+
+
+def _read_only(result: Any) -> Array:
+    # many small matrix products are fast where each matrix lies in one piece
+    array = np.ascontiguousarray(result).reshape(np.shape(result))
+    array.flags.writeable = False
+    return array
 
 
 class _Sizes:

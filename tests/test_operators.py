@@ -7,7 +7,6 @@ import re
 import threading
 import tracemalloc
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,9 +18,13 @@ from random_programs import values_of as random_values
 from test_corpus import numerical
 
 import matcalc as mc
+from matcalc import compressed
 from matcalc.errors import DomainError, ShapeError, Unsupported, UsageError
+from matcalc.expr.dims import Dim
 from matcalc.lower.compress import DENSE, Compressed
+from matcalc.lower.function import SIGNATURES
 from matcalc.lower.systems import System, methods
+from matcalc.operators import DerivativeOperator
 
 CASES = [case for case in load_cases() if case.order == 1 or not mc.parse(case.text, vars=dict(case.vars)).shape]
 """Every derivative that is a Jacobian or a Hessian."""
@@ -146,10 +149,10 @@ def compare_solutions(operator: mc.DerivativeOperator, want: Array) -> None:
     expected = np.linalg.solve(matrix, np.ravel(right)).reshape(operator.variable_shape)
     assert relative(operator.solve(right), expected) < 1e-9
     assert np.max(np.abs(operator @ operator.solve(right) - right), initial=0.0) < 1e-9
-    system = System(operator.networks, operator.rows, operator.columns, operator.dtype)
+    system = System(operator.networks, operator.layout.rows, operator.layout.columns, operator.dtype)
     for method in methods(system):
         try:
-            found = method.solve(right.reshape(*operator.rows, 1)).reshape(operator.variable_shape)
+            found = method.solve(right.reshape(*operator.layout.rows, 1)).reshape(operator.variable_shape)
         except np.linalg.LinAlgError:
             # a part that has to be invertible is not: another method is taken
             continue
@@ -479,7 +482,8 @@ def test_what_is_too_large_is_refused_or_solved_to_a_tolerance() -> None:
 
 def test_conjugate_gradients_notice_what_is_not_definite() -> None:
     H = large()
-    turned = replace(H, networks=tuple(network._replace(number=-network.number) for network in H.networks))
+    terms = tuple(term._replace(number=-term.number) for term in H.layout.terms)
+    turned = DerivativeOperator(H.layout._replace(terms=terms), *H._arrays)
     with pytest.raises(DomainError, match="not positive definite"):
         turned.solve(np.ones((80, 80)), definite=True)
     with pytest.raises(DomainError, match="did not reach"):
@@ -587,6 +591,57 @@ def test_several_threads_get_the_same_operator() -> None:
         thread.join()
     assert len(found) == len(points)
     assert all(relative(value, np.ones(12)) < 1e-10 for value in found.values())
+
+
+def test_sizes_are_evaluated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What shapes alone decide is not decided again, whether calls are alike or shapes and types take turns."""
+    counts: dict[str, int] = {}
+
+    def counted(owner: Any, name: str) -> None:
+        plain = getattr(owner, name)
+
+        def call(*arguments: Any, **keywords: Any) -> Any:
+            counts[name] = counts.get(name, 0) + 1
+            return plain(*arguments, **keywords)
+
+        monkeypatch.setattr(owner, name, call)
+
+    counted(Dim, "evaluate")
+    counted(compressed, "chosen_ways")
+    text, types = "||M .* (X - U V^T)||_F^2 + sum(U.^4)", {"U": "matrix(n, k)", "V": "matrix(m, k)"}
+    f = mc.hessian(text, "U", types, form="operator")
+    both = mc.hessian(text, ("U", "V"), types, form="operator")
+    points = []
+    for n, dtype in ((3, float), (5, float), (3, np.float32)):
+        shapes = {"M": (n, 4), "X": (n, 4), "U": (n, 2), "V": (4, 2)}
+        points.append({name: np.ones(shape, dtype) for name, shape in shapes.items()})
+    for arrays in points:
+        f(**arrays), both(**arrays)
+    assert counts["evaluate"] > 0
+    assert counts["chosen_ways"] == 3 + 3 * 4
+    counts.clear()
+    for arrays in (*points, *points, points[0], points[0]):
+        H = f(**arrays)
+        assert H.shape == (*arrays["U"].shape, *arrays["U"].shape)
+        assert H.dtype == arrays["U"].dtype
+        assert both(**arrays)[1][0].shape == (4, 2, *arrays["U"].shape)
+    assert not counts
+
+
+def test_only_the_last_few_shapes_are_remembered() -> None:
+    f = mc.hessian("||x||^4", "x", {"x": "vector(n)"}, form="operator")
+    for n in (*range(1, 3 * SIGNATURES), 2):
+        x = np.arange(1.0, n + 1)
+        assert relative(f(x=x).todense(), 4 * (x @ x) * np.eye(n) + 8 * np.outer(x, x)) < 1e-12
+        assert len(f._known) <= SIGNATURES
+
+
+def test_a_function_of_no_arrays_is_a_multiple_of_the_identity() -> None:
+    f = mc.hessian("||x||^2", "x", {"x": "vector(n)"}, form="operator")
+    for n in (3, 3, 3, 4, 4):
+        H = f(x=np.ones(n))
+        assert not H.networks[0].parts
+        assert relative(H.todense(), 2 * np.eye(n)) == 0
 
 
 def test_several_variables_are_blocks() -> None:

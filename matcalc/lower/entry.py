@@ -38,14 +38,14 @@ class Pattern(NamedTuple):
 
     ``arguments`` are the kinds of the arguments, of which the first ``leading`` are passed by position; ``checked``
     those that are looked at for declared properties; ``results`` the kinds of the results, ``form`` how they are
-    returned.
+    returned, or nothing where a function makes one value of them.
     """
 
     arguments: tuple[str, ...]
     leading: int
     checked: tuple[int, ...]
     results: tuple[str, ...]
-    form: Form
+    form: Form | None
 
 
 class Seen(NamedTuple):
@@ -88,22 +88,25 @@ def kind_of(value: Any, dtype: np.dtype[Any]) -> str:
     return found.__name__ if dtype is DOUBLE and (found is float or found is int) else ""
 
 
-def entry(seen: Seen, surroundings: Surroundings, retry: Retry, form: Form, leading: int) -> FunctionType:
+def entry(
+    seen: Seen, surroundings: Surroundings, retry: Retry, form: Form | Callable[..., Any], leading: int
+) -> FunctionType:
     """The function that takes calls like one that was seen, and hands on all others.
 
     Parameters
     ----------
     retry: takes the others.
-    form: how the results are returned.
+    form: how the results are returned, or what makes of them, one after another, the value that is.
     leading: how many of the first arguments are passed by position.
     """
     results = tuple([ARRAY if shape else NUMBER for shape in seen.results])
-    pattern = Pattern(seen.kinds, leading, tuple(surroundings.checks), results, form)
+    wrap = form if callable(form) else None
+    pattern = Pattern(seen.kinds, leading, tuple(surroundings.checks), results, None if callable(form) else form)
     names = seen.names[leading:]
     made = _made(pattern, names)
     dtype = seen.dtype
     call = made.make(
-        dtype, dtype.type, surroundings.quiet, seen.function, surroundings.finish, retry, names,
+        dtype, dtype.type, surroundings.quiet, seen.function, surroundings.finish, retry, names, wrap,
         *seen.shapes, *surroundings.checks.values(), *seen.results,
     )  # fmt: skip
     call.__code__ = made.code
@@ -152,7 +155,7 @@ def entry_text(pattern: Pattern) -> str:
     """The text of the function that makes entries of a pattern.
 
     >>> print(entry_text(Pattern(("array", "float"), 0, (), ("array",), form=0)), end="")
-    def make(dtype, number, quiet, function, finish, retry, names, s0, s1, q0):
+    def make(dtype, number, quiet, function, finish, retry, names, wrap, s0, s1, q0):
         def call(*more, a0=None, a1=None, **other):
             if (
                 not more
@@ -182,8 +185,10 @@ def entry_text(pattern: Pattern) -> str:
     parameters += ["*more", *(f"{name}=None" for name in named), "**other"]
     tests = [_TESTS[kind].format(f"a{k}", k) for k, kind in enumerate(pattern.arguments)]
     values = [_VALUES.get(kind, "{0}").format(f"a{k}") for k, kind in enumerate(pattern.arguments)]
+    outer = ["dtype", "number", "quiet", "function", "finish", "retry", "names", "wrap", *outside]
+    targets = f"{', '.join(results)} = " if results else ""
     lines = [
-        f"def make({', '.join(['dtype', 'number', 'quiet', 'function', 'finish', 'retry', 'names', *outside])}):",
+        f"def make({', '.join(outer)}):",
         f"    def call({', '.join(parameters)}):",
         "        if (",
         "            not more",
@@ -192,7 +197,7 @@ def entry_text(pattern: Pattern) -> str:
         "        ):",
         "            try:",
         *(f"                c{k}({values[k]})" for k in pattern.checked),
-        f"                {', '.join(results)} = quiet.run({', '.join(['function', *values])})",
+        f"                {targets}quiet.run({', '.join(['function', *values])})",
         "            except Exception:",
         "                pass",
         "            else:",
@@ -201,7 +206,7 @@ def entry_text(pattern: Pattern) -> str:
         lines.append(f"                if {_UNLIKE[kind].format(f'r{k}')}:")
         lines.append(f"                    r{k} = finish(r{k}, q{k}, dtype)")
     lines += [
-        f"                return {_returned(pattern.form)}",
+        f"                return {_returned(pattern.form, results)}",
         f"        return retry(names, {_tuple(first)}, more, other, {_tuple(named)})",
         "    return call",
     ]
@@ -219,8 +224,10 @@ def arranged(results: Sequence[Any], form: Form) -> Any:
     return tuple(arranged(results, part) for part in form)
 
 
-def _returned(form: Form) -> str:
-    return f"r{form}" if isinstance(form, int) else _tuple([_returned(part) for part in form])
+def _returned(form: Form | None, results: Sequence[str]) -> str:
+    if form is None:
+        return f"wrap({', '.join(results)})"
+    return results[form] if isinstance(form, int) else _tuple([_returned(part, results) for part in form])
 
 
 def _tuple(names: Sequence[str]) -> str:

@@ -79,6 +79,10 @@ FEW_BYTES = 1 << 15
 """Up to this size a matrix is copied in less time than it is compared with its transpose."""
 
 
+Signature = tuple[np.dtype[Any], tuple[tuple[int, ...], ...], tuple[tuple[str, int], ...]]
+"""The working type of some arrays, their shapes, and the sizes that are passed beside them."""
+
+
 class ArgumentSpec(NamedTuple):
     """An argument of a compiled function: a name, a shape and declared properties."""
 
@@ -742,6 +746,12 @@ class Compiled:
         reason = f" ({', '.join(sources)})" if sources else ""
         wanted = f"{dim} = {expected}" if dim.names else str(expected)
         return ShapeError(f"{found} but {wanted} is expected{reason}", hint=hint)
+
+    def signature(self, arrays: Mapping[str, Any]) -> Signature:
+        """What shapes, types and sizes are passed, by which calls can be told apart; nothing is checked."""
+        values, given = self.given(arrays)
+        dtype, data = _working(values) or _converted(self.arguments, values)
+        return dtype, tuple([array.shape for array in data]), tuple(given.items())
 
     def measured(self, arrays: Mapping[str, Any]) -> Measured:
         """What the shapes and types of arrays mean, checked as in a call, without a computation."""

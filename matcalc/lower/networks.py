@@ -39,11 +39,6 @@ class Network(NamedTuple):
         """The labels alone."""
         return Pattern(self.rows, self.columns, tuple([labels for _, labels in self.parts]))
 
-    @property
-    def transposed(self) -> Network:
-        """Rows and columns exchanged."""
-        return self._replace(rows=self.columns, columns=self.rows)
-
     def relabelled(self, names: Mapping[int, int]) -> Network:
         """The network with other labels; those without a name keep theirs."""
 
@@ -53,6 +48,26 @@ class Network(NamedTuple):
         parts = tuple([(array, new(labels)) for array, labels in self.parts])
         lengths = {names.get(label, label): length for label, length in self.lengths.items()}
         return Network(self.number, new(self.rows), new(self.columns), parts, lengths)
+
+
+class Frame(NamedTuple):
+    """A network without its arrays, of which ``parts`` has the places; else as `Network`."""
+
+    number: float
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+    parts: tuple[tuple[int, tuple[int, ...]], ...]
+    lengths: Mapping[int, int]
+
+    @property
+    def transposed(self) -> Frame:
+        """Rows and columns exchanged."""
+        return self._replace(rows=self.columns, columns=self.rows)
+
+    def filled(self, arrays: Sequence[Array]) -> Network:
+        """The network over some arrays."""
+        parts = tuple([(arrays[place], labels) for place, labels in self.parts])
+        return Network(self.number, self.rows, self.columns, parts, self.lengths)
 
 
 def along(labels: Iterable[int], lengths: Mapping[int, int]) -> int:

@@ -776,7 +776,7 @@ class _Scanner:
         return position + 1
 
     def begins_block(self, previous: Token, piece: Token) -> bool:
-        """Whether ``[`` behind a value begins a block: behind a number or a norm; if it has rows, behind all but a name."""
+        """Whether ``[`` behind a value begins a block: behind a number or a norm, with rows behind all but a name."""
         if previous.kind == "NUMBER" or (previous.kind == "CLOSE" and previous.text[:1] in ("|", "‖", "∥")):
             return True
         return piece.start in self.rowed and previous.kind != "NAME"

@@ -53,7 +53,7 @@ def python_calls(function: Callable[[], Any]) -> list[str]:
         (mc.value_and_grad(RIDGE, "w", DESIGN), {"X": X, "y": y, "w": w, "lam": 2}, []),
         (mc.value_and_grad(RIDGE, "w", DESIGN), {"X": X, "y": y, "w": w, "lam": np.float64(2)}, []),
         (mc.value_and_grad(RIDGE, "w", DESIGN), {"X": X, "y": y, "w": w, "lam": np.array(2.0)}, []),
-        (mc.value_and_grad(LOGISTIC, "w", DESIGN), {"X": X, "y": y, "w": w}, ["quiet_softplus"]),
+        (mc.value_and_grad(LOGISTIC, "w", DESIGN), {"X": X, "y": y, "w": w}, []),
         (mc.hessian(LOGISTIC, "w", DESIGN), {"X": X, "y": y, "w": w}, []),
         (mc.hessian("x^T A z", ("x", "z")), {"A": A, "x": x, "z": z}, []),
         (mc.hvp(LOGISTIC, "w", DESIGN), {"X": X, "y": y, "w": w, "v": z}, []),

@@ -388,7 +388,13 @@ FREE_CALLS = frozenset(
 )
 """What computes nothing."""
 
-IN_STEPS = {"network Hessian by W1, 5 layers": 4, "Jacobian of softmax(A x)": 4, "GP evidence": 1}
+IN_STEPS = {
+    "network Hessian by W1, 5 layers": 4,
+    "Jacobian of softmax(A x)": 4,
+    "GP evidence": 1,
+    "Gaussian likelihood": 1,
+    "log det X": 1,
+}
 """Workloads with kernels of several steps, softmax and the logarithm of a diagonal, and how many more these are."""
 
 

@@ -29,6 +29,11 @@ def logistic() -> Function:
     return mc.hessian("sum(log(1 + exp(-y .* (X w))))", "w", vars=LOGISTIC)
 
 
+def shown(text: str) -> str:
+    """A part of a plan as it was before it was indented."""
+    return "\n".join(line.removeprefix("  ") for line in text.split("\n")).strip()
+
+
 def test_loops_and_buffers_are_those_of_the_schedule() -> None:
     function, sizes = logistic(), {"N": 100_000, "d": 200}
     found = sections(function.explain_plan(sizes, ONE_THREAD))
@@ -41,7 +46,7 @@ def test_loops_and_buffers_are_those_of_the_schedule() -> None:
     assert f"{panels} panels of {loops[0].step} of 100000 rows" in found["loops"]
     assert loops[0].gain > 0
     assert len(found["buffers"].splitlines()) == len(planned.buffers)
-    assert found["text"].replace("\n  ", "\n").strip() == planned.text.strip()
+    assert shown(found["text"]) == planned.read().strip()
     assert found["cost"].replace("\n  ", "\n").strip() == repr(function.cost(sizes, ONE_THREAD))
     assert "weighted_gram of 100000 x 200 and 100000" in found["kernels"]
 
@@ -51,12 +56,21 @@ def test_threads_share_whole_passes() -> None:
     assert "8 threads share each product" in found["loops"]
 
 
-def test_small_arrays_take_the_text_for_all_sizes() -> None:
-    function = logistic()
-    found = sections(function.explain_plan({"N": 10, "d": 3}, ONE_THREAD))
+def test_small_arrays_take_a_text_without_buffers() -> None:
+    function, sizes = logistic(), {"N": 10, "d": 3}
+    found = sections(function.explain_plan(sizes, ONE_THREAD))
     assert "so small" in found["loops"]
     assert found["buffers"].strip() == "none"
-    assert found["text"].replace("\n  ", "\n").strip() == function.compiled.text.strip()
+    planned = schedule(function.compiled.program, sizes, ONE_THREAD)
+    assert planned is not None
+    assert not planned.buffers
+    assert shown(found["text"]) == planned.read().strip()
+
+
+def test_empty_arrays_take_the_text_for_all_sizes() -> None:
+    function = logistic()
+    found = sections(function.explain_plan({"N": 0, "d": 3}, ONE_THREAD))
+    assert shown(found["text"]) == function.compiled.text.strip()
 
 
 def inner(text: str) -> set[str]:

@@ -22,10 +22,12 @@ from matcalc.expr.nodes import Node
 from matcalc.expression import Expr
 from matcalc.functions import program_arguments
 from matcalc.lower.batching import batch_products
+from matcalc.lower.compact import compact
 from matcalc.lower.elementary import elementary, is_ufunc
 from matcalc.lower.function import Compiled, compile_function
+from matcalc.lower.overwriting import overwrite_dead
 from matcalc.lower.panels import Loop, Machine, plan
-from matcalc.lower.schedule import schedule
+from matcalc.lower.schedule import schedule, simple
 from matcalc.lower.specialize import specialize
 
 EAGER = Machine(cache=0, shared=0, panel=1, stream=1e9, call=0, added=0, large=1)
@@ -75,14 +77,32 @@ def assert_same(nodes: Sequence[Node], arguments: Sequence[Any], values: Mapping
         found = scheduled(function, sizes, arrays, machine)
         if found is None:
             continue
-        special = elementary(specialize(function.program, sizes))
+        special = simple(function.program, sizes)
         loops += sum(isinstance(item, Loop) for item in plan(special, machine))
-        for one, two in zip(found, plain, strict=True):
-            finite = np.abs(np.asarray(two)[np.isfinite(two)])
-            scale = max(0.1, float(np.max(finite, initial=0.0)))
-            assert np.shape(one) == np.shape(two)
-            np.testing.assert_allclose(one, two, rtol=0, atol=1e-12 * scale)
+        assert_close(found, plain)
+    assert_close(compacted(function, sizes, arrays), plain)
     return loops
+
+
+def assert_close(found: Sequence[Any], expected: Sequence[Any]) -> None:
+    for one, two in zip(found, expected, strict=True):
+        finite = np.abs(np.asarray(two)[np.isfinite(two)])
+        scale = max(0.1, float(np.max(finite, initial=0.0)))
+        assert np.shape(one) == np.shape(two)
+        np.testing.assert_allclose(one, two, rtol=0, atol=1e-12 * scale)
+
+
+def compacted(function: Compiled, sizes: Mapping[str, int], arrays: Sequence[Any]) -> Any:
+    """The results of the text for small arrays, with its numbers as Python's and as arrays without axes."""
+    run = function._load(*compact(overwrite_dead(simple(function.program, sizes))))
+    with np.errstate(all="ignore"):
+        results = [kind(*arrays) for kind in (run, getattr(run, "in_doubles", run))]
+    first, second = (result if isinstance(result, tuple) else (result,) for result in results)
+    for one, two in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one, two)
+        assert np.asarray(one).dtype == np.asarray(two).dtype
+        assert not np.ndim(one) or not any(np.shares_memory(one, array) for array in (*arrays, two))
+    return first
 
 
 # --- the same numbers ----------------------------------------------------------------------------
@@ -138,13 +158,36 @@ def plain(function: mc.Function, arrays: Mapping[str, Any]) -> Any:
 def test_large_arrays_are_scheduled() -> None:
     f = mc.value_and_grad(LOGISTIC, ("w", "V"), vars=TYPES)
     arrays = logistic()
-    assert f.compiled.plan({"N": 500, "d": 30, "k": 7}) is not None
-    assert f.compiled.plan({"N": 5, "d": 3, "k": 2}) is None
+    large, small = (f.compiled.plan(sizes) for sizes in ({"N": 500, "d": 30, "k": 7}, {"N": 5, "d": 3, "k": 2}))
+    assert large is not None
+    assert large.buffers
+    assert small is not None
+    assert not small.buffers
     value, gradients = f(**arrays)
     expected = plain(f, arrays)
     np.testing.assert_allclose(value, expected[0], rtol=1e-13)
     for found, wanted in zip(gradients, expected[1:], strict=True):
         np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-12 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("size", [3, 100])
+def test_results_that_are_equal_are_arrays_of_their_own(size: int) -> None:
+    names = ("x", "y", "z", "u")
+    f = mc.value_and_grad("sum(x + y + z - u)", names, vars=dict.fromkeys(names, "matrix(n, n)"))
+    for _ in range(2):
+        _, gradients = f(**dict.fromkeys(names, np.ones((size, size))))
+        for place, gradient in enumerate(gradients):
+            np.testing.assert_array_equal(gradient, -1.0 if place == 3 else 1.0)
+            assert not any(np.shares_memory(gradient, other) for other in gradients[:place])
+
+
+def test_small_arrays_of_a_narrow_type_keep_it() -> None:
+    f = mc.value_and_grad(LOGISTIC, ("w", "V"), vars=TYPES)
+    small = logistic(np.float32, rows=6)
+    for _ in range(3):
+        value, gradients = f(**small)
+        assert type(value) is np.float32
+        assert all(gradient.dtype == np.float32 for gradient in gradients)
 
 
 def test_float32_stays_float32() -> None:
@@ -258,7 +301,7 @@ def test_the_text_is_made_of_our_own_tokens() -> None:
     planned = schedule(f.compiled.program, {"N": 50, "d": 3, "k": 2}, WIDE, always=True)
     assert planned is not None
     words = set(re.findall(r"[A-Za-z_]\w*", planned.text))
-    own = re.compile(r"[abcpt]\d+_?|[fiwsk]|dtype|take|give")
+    own = re.compile(r"[abckpt]\d+_?|[fiwsk]|dtype|take|give")
     python = {
         "def",
         "for",

@@ -15,11 +15,12 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from ..errors import Unsupported
+from .compact import Scheduled
 from .elementary import KERNEL_FORMS, OPERATORS, UFUNCS
 from .overwriting import OVERWRITE, WRITERS, overwrite_dead
-from .panels import USUAL, Item, Loop, Machine, Sizes, is_truth, plan, shapes_of
+from .panels import USUAL, Item, Loop, Machine, Sizes, is_truth, shapes_of
 from .program import Literal, Operand, Program, Statement
-from .schedule import STORED, Scheduled, prepared, row_parts, schedule
+from .schedule import STORED, Run, row_parts, run_of
 from .specialize import specialize
 from .views import may_be_view
 from .workspace import Buffer
@@ -462,12 +463,15 @@ def cost(
     ------
     Unsupported: a statement whose cost is not known.
     """
-    planned = None if scheduled is False else schedule(program, sizes, machine, always=scheduled is True)
-    if planned is None:
+    if scheduled is False:
         plain = specialize(program, sizes)
         return items_cost(plain, plain.statements, None, machine)
-    special = prepared(program, sizes)
-    return items_cost(special, plan(special, machine), planned, machine)
+    return run_cost(run_of(program, sizes, machine, always=scheduled is True), machine)
+
+
+def run_cost(run: Run, machine: Machine = USUAL) -> Cost:
+    """What one call costs of what runs."""
+    return items_cost(run.program, run.items, run.scheduled if run.kept else None, machine)
 
 
 def items_cost(program: Program, items: Sequence[Item], planned: Scheduled | None, machine: Machine = USUAL) -> Cost:

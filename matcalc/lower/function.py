@@ -14,7 +14,7 @@ from hashlib import blake2b
 from importlib import import_module
 from itertools import repeat
 from math import prod
-from types import MappingProxyType
+from types import FunctionType, MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,14 +28,15 @@ from ..expr.nodes import Node
 from ..syntax.greek import as_keyword, spell, spell_keyword
 from . import Declared, lower_program
 from .arrays import is_lower, is_mirrored
+from .compact import Scheduled
 from .cost import Cost, cost
-from .entry import Seen, Surroundings, kind_of
+from .entry import DOUBLE, Seen, Surroundings, kind_of
 from .fused.function import ByType, Fusible
 from .order import Leaf, Path, contraction_path, path_cost
 from .panels import Machine
 from .plans import Order, plan_text
 from .program import Argument, Choice, Program, Size, bind_sizes, size_values
-from .schedule import Scheduled, schedule
+from .schedule import schedule
 from .source import Source, function_source, module_source, program_names, user_names
 from .workspace import Buffer, Workspaces
 
@@ -327,6 +328,7 @@ class Compiled:
         text: str,
         required: Sequence[str],
         buffers: Sequence[Buffer] = (),
+        numbers: Sequence[float] = (),
         own: Mapping[str, Any] = NOTHING,
     ) -> Callable[..., Any]:
         """Run a generated definition; the text has no name in it that was not made here."""
@@ -334,7 +336,13 @@ class Compiled:
         if buffers:
             spaces = Workspaces(buffers)
             namespace.update(take=spaces.take, give=spaces.give)
-        return defined(text, namespace, self)
+        namespace.update(numbered(numbers))
+        function = defined(text, namespace, self)
+        if numbers:
+            function.in_doubles = FunctionType(  # type: ignore[attr-defined]
+                function.__code__, {**namespace, **numbered(list(map(without_axes, numbers)))}
+            )
+        return function
 
     def __call__(self, /, **arrays: Any) -> Any:
         """Evaluate for one array (or number) for each argument, by name.
@@ -389,7 +397,8 @@ class Compiled:
         if any(name not in arrays for name in names):
             written = {spell_keyword(keyword): keyword for keyword in arrays}
             names = tuple([name if name in arrays else written[spell(name)] for name in names])
-        return Seen(names, kinds, shapes, bound.results, dtype, bound.function)
+        function = getattr(bound.function, "in_doubles", bound.function) if dtype is DOUBLE else bound.function
+        return Seen(names, kinds, shapes, bound.results, dtype, function)
 
     # --- arguments --------------------------------------------------------------------------------
 
@@ -800,6 +809,18 @@ class Compiled:
                 f"the value cannot be computed: {error}", hint="look for NaN and infinite entries"
             ) from error
         raise error
+
+
+def numbered(values: Sequence[Any]) -> dict[str, Any]:
+    """The names of a text for its numbers."""
+    return {f"k{place}": value for place, value in enumerate(values)}
+
+
+def without_axes(value: float) -> Array:
+    """A number as an array of doubles, which a ufunc takes as it is; with narrow types it would widen the result."""
+    array = np.array(value, DOUBLE)
+    array.flags.writeable = False
+    return array
 
 
 def _of_type(function: Callable[..., Any], dtype: np.dtype[Any]) -> Callable[..., Any]:

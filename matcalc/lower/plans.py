@@ -8,12 +8,12 @@ from math import prod
 from types import MappingProxyType
 from typing import NamedTuple
 
-from .cost import View, computing, functions_of, items_cost, seconds, short, work_of
+from .compact import Scheduled
+from .cost import View, computing, functions_of, run_cost, seconds, short, work_of
 from .order import Path
-from .panels import PRODUCTS, USUAL, VIEWED, Item, Loop, Machine, Sizes, plan, refused
+from .panels import PRODUCTS, USUAL, VIEWED, Item, Loop, Machine, Sizes, refused
 from .program import Choice, Program, Statement
-from .schedule import Scheduled, prepared, schedule
-from .specialize import specialize
+from .schedule import run_of
 
 
 class Order(NamedTuple):
@@ -50,17 +50,17 @@ def plan_text(
     representative: whether the sizes are not those of arrays, but typical ones.
     machine: what decides where loops gain.
     """
-    planned = schedule(program, sizes, machine)
-    special = specialize(program, sizes) if planned is None else prepared(program, sizes)
-    items: Sequence[Item] = special.statements if planned is None else plan(special, machine)
+    run = run_of(program, sizes, machine)
+    special, items, written, kept = run
+    planned = written if kept else None
     parts = (
         ("products", _orders(orders, sizes, chosen)),
         ("kernels", _kernels(special)),
         ("loops", _loops(special, items, planned, machine)),
         ("shared", _shared(special)),
         ("buffers", _buffers(planned)),
-        ("cost", _indented(repr(items_cost(special, items, planned, machine)))),
-        ("text", _indented((text if planned is None else planned.text).rstrip("\n"))),
+        ("cost", _indented(repr(run_cost(run, machine)))),
+        ("text", _indented((text if written is None else written.read()).rstrip("\n"))),
     )
     head = ", ".join(f"{name} = {size}" for name, size in sizes.items())
     found = [f"for {head}{', typical sizes' * representative}" if head else "for all arrays"]
@@ -321,7 +321,7 @@ def _loops(program: Program, items: Sequence[Item], planned: Scheduled | None, m
         lines.append(f"  {panels} panels of {loop.step} of {loop.length} rows: {_names(loop)}")
         lines.append(f"    a panel stays in the cache of a core; gains {seconds(loop.gain * 1e-9)} over whole passes")
     if planned is None:
-        return ["  none: the arrays are so small that the text for all sizes is as quick"]
+        return ["  none: the arrays are so small that a new array for every step is as quick"]
     for loop in refused(program, machine):
         panels = -(-loop.length // loop.step)
         lines.append(f"  none over {loop.length} rows for {_names(loop)}")

@@ -7,15 +7,17 @@ from call to call, or new memory for what is returned.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from typing import NamedTuple
 
 from ..expr.dims import Shape
 from .batching import batch_products
+from .compact import FREE_VIEWS, Numbers, Scheduled, compact, number_or_text, reduction
 from .elementary import elementary, is_ufunc
 from .overwriting import OVERWRITE, WRITERS, overwrite_dead
-from .panels import USUAL, Axis, Loop, Machine, Placed, Sizes, is_truth, plan, shapes_of
+from .panels import USUAL, Axis, Item, Loop, Machine, Placed, Sizes, is_truth, plan, shapes_of
+from .passes import own_results
 from .program import Operand, Program, Statement, use_counts
 from .source import ATOM, Names, StatementWriter, program_names
 from .specialize import specialize
@@ -23,7 +25,7 @@ from .views import may_be_view, remove_dead_code
 from .workspace import Buffer
 
 WORTHWHILE = 2000
-"""Entries of all entrywise values together from which on a schedule is quicker than the plain text."""
+"""Entries of all entrywise values together from which on buffers that are kept are quicker than new arrays."""
 
 
 LARGE_RESULT = 8192
@@ -49,40 +51,65 @@ FEWEST_ROWS = 32
 """The fewest rows of a part."""
 
 
-class Scheduled(NamedTuple):
-    """The text of a function ``f``, the names from outside that it uses, and the buffers it needs."""
+class Run(NamedTuple):
+    """What runs for arrays of given sizes: a program without named sizes, its statements and loops, and its text.
 
-    text: str
-    required: tuple[str, ...]
-    buffers: tuple[Buffer, ...]
+    ``scheduled`` is None where the text for all sizes runs; ``kept`` says whether values are stored in kept buffers
+    rather than in new arrays.
+    """
+
+    program: Program
+    items: Sequence[Item]
+    scheduled: Scheduled | None
+    kept: bool
 
 
-def schedule(
-    program: Program, sizes: Mapping[str, int], machine: Machine = USUAL, *, always: bool = False
-) -> Scheduled | None:
-    """The text of a program for arrays of given sizes, or None where the plain text is as quick.
+def run_of(program: Program, sizes: Mapping[str, int], machine: Machine = USUAL, *, always: bool = False) -> Run:
+    """What runs for arrays of given sizes: loops and kept buffers, for small arrays a `compact` text.
 
     Parameters
     ----------
     program: a finished program.
     sizes: a value for every named size.
     machine: what decides where loops gain.
-    always: whether to write it for small arrays too.
+    always: whether to use loops and buffers for small arrays too.
     """
-    special = prepared(program, sizes)
-    shapes = shapes_of(special)
-    entries = sum(prod(shapes[s.target]) for s in special.statements if s.operation in ("ufunc", "outer"))
-    if any(0 in shape for shape in shapes.values()) or (entries < WORTHWHILE and not always):
-        return None
-    return _Scheduler(special, shapes, machine).text()
+    bare = simple(program, sizes)
+    shapes = shapes_of(bare)
+    if any(0 in shape for shape in shapes.values()):
+        plain = specialize(program, sizes)
+        return Run(plain, plain.statements, None, False)
+    entries = sum(prod(shapes[s.target]) for s in bare.statements if is_ufunc(s))
+    if entries < WORTHWHILE and not always:
+        short = overwrite_dead(bare)
+        return Run(short, short.statements, compact(short), False)
+    special = _chosen(bare)
+    scheduler = _Scheduler(special, shapes_of(special), machine)
+    return Run(special, scheduler.items, scheduler.text(), True)
+
+
+def schedule(
+    program: Program, sizes: Mapping[str, int], machine: Machine = USUAL, *, always: bool = False
+) -> Scheduled | None:
+    """The text of a program for arrays of given sizes, or None where one of them is empty; see `run_of`."""
+    return run_of(program, sizes, machine, always=always).scheduled
 
 
 def prepared(program: Program, sizes: Mapping[str, int]) -> Program:
     """The program that is scheduled: without named sizes, its entrywise statements single ufuncs."""
-    special = elementary(not_in_place(specialize(program, sizes)))
+    return _chosen(simple(program, sizes))
+
+
+def simple(program: Program, sizes: Mapping[str, int]) -> Program:
+    """The program without named sizes, its entrywise statements single ufuncs."""
+    # results that differ in their signs alone, or are copies, have become one value
+    return own_results(elementary(not_in_place(specialize(program, sizes))))
+
+
+def _chosen(program: Program) -> Program:
     for choose in (batch_products, symmetric_products, outer_products, long_rows):
-        special = choose(special)
-    return special
+        program = choose(program)
+    return program
 
 
 def not_in_place(program: Program) -> Program:
@@ -217,9 +244,6 @@ class _Event(NamedTuple):
 STORED = frozenset({"ufunc", "outer", "stack", "matmul", "sum", "reduce", "weighted_gram"})
 """Operations that store their result in an array that they are given."""
 
-FREE_VIEWS = frozenset({"transpose", "expand", "first_column"})
-"""Operations that are written where their value is used."""
-
 NAMED_OUT = frozenset({"np.maximum", "np.minimum"})
 """Ufuncs that take the array for their result by name."""
 
@@ -248,6 +272,7 @@ class _Scheduler:
         self.stacked = self._stacked()
         self.names: Names = program_names(program)
         self.writer = StatementWriter(program, self.names, quick=False)
+        self.numbers = Numbers()
         self.buffers: list[Buffer] = []
         self.buffer_of: dict[int, str] = {}
         self.extra: dict[int, list[str]] = {}
@@ -461,7 +486,8 @@ class _Scheduler:
         answer = f"return {results}" if len(self.program.results) == 1 else f"return ({results})"
         lines = [*head, *body, *tail, answer]
         text = f"def f({', '.join(self.names.arguments)}):\n" + "".join(f"    {line}\n" for line in lines)
-        return Scheduled(text, tuple(sorted(self.writer.required)), tuple(self.buffers))
+        required = tuple(sorted(self.writer.required))
+        return Scheduled(text, required, tuple(self.buffers), self.numbers.listed())
 
     def operand(self, operand: Operand) -> str:
         return self.writer.operand(operand)[0]
@@ -538,7 +564,7 @@ class _Scheduler:
         if statement.operation == "first_column":
             text = f"{self.operand(statement.operands[0])}[..., 0]", ATOM
         elif statement.operation == "reduce":
-            text = self.reduction(statement), ATOM
+            text = reduction(self.writer, statement), ATOM
         elif statement.operation == "ufunc":
             raise AssertionError("ufuncs of arrays are stored")
         else:
@@ -550,10 +576,6 @@ class _Scheduler:
         self.writer.texts[statement.target] = (name, ATOM)
         return [f"{name} = {text[0]}"]
 
-    def reduction(self, statement: Statement) -> str:
-        self.writer.require("np")
-        return f"{statement.parameters[0]}.reduce({self.operand(statement.operands[0])}, -1, None, None, True)"
-
     def call(self, statement: Statement, target: str, place: int) -> str:
         """The call that stores the value of a statement in an array."""
         self.writer.require("np")
@@ -561,6 +583,8 @@ class _Scheduler:
         match statement.operation:
             case "ufunc":
                 name = str(statement.parameters[0])
+                both = statement.operands
+                operands = [number_or_text(self.writer, self.numbers, operand, both)[0] for operand in both]
                 return f"{name}({', '.join(operands)}, {'out=' * (name in NAMED_OUT)}{target})"
             case "matmul":
                 flat = all(len(self.shapes[x]) <= 2 for x in statement.operands if isinstance(x, int))

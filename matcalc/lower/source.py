@@ -219,10 +219,10 @@ class StatementWriter:
             if constant != Dim.of(0):
                 negative = constant.constant is not None and constant.constant < 0
                 shift = constant * Fraction(-1) if negative else constant
-                top = (f"{top[0]} {'-' if negative else '+'} {_inside(self.dim_text(shift), MULTIPLY)}", ADD)
+                top = (f"{top[0]} {'-' if negative else '+'} {inside(self.dim_text(shift), MULTIPLY)}", ADD)
             if coefficients[1] == Dim.of(1):
                 return top[0]
-            return f"{_inside(top, MULTIPLY)} // {_inside(self.dim_text(coefficients[1]), UNARY)}"
+            return f"{inside(top, MULTIPLY)} // {inside(self.dim_text(coefficients[1]), UNARY)}"
         self.require("polynomial_root")
         parts = [self.dim(coefficients.get(power, Dim.of(0))) for power in range(max(coefficients) + 1)]
         return f"polynomial_root({length}, ({', '.join(parts)}), {divisor})"
@@ -283,7 +283,7 @@ class StatementWriter:
             level = POWER
         if divisor == 1:
             return text, level
-        return f"{_inside((text, level), MULTIPLY)} // {divisor}", MULTIPLY
+        return f"{inside((text, level), MULTIPLY)} // {divisor}", MULTIPLY
 
     def shape(self, shape: Sequence[Dim]) -> str:
         if len(shape) == 1:
@@ -377,7 +377,7 @@ def _is_atom(template: str) -> bool:
     return depth == 0
 
 
-def _inside(text: Text, level: int) -> str:
+def inside(text: Text, level: int) -> str:
     """The text, in brackets when it binds less tightly than the level."""
     return text[0] if text[1] >= level else f"({text[0]})"
 
@@ -388,13 +388,13 @@ Write = Callable[[StatementWriter, Statement, Sequence[Text]], Text]
 def _binary(sign: str, level: int) -> Write:
     def write(_writer: StatementWriter, _statement: Statement, operands: Sequence[Text]) -> Text:
         left, right = operands
-        return f"{_inside(left, level)} {sign} {_inside(right, level + 1)}", level
+        return f"{inside(left, level)} {sign} {inside(right, level + 1)}", level
 
     return write
 
 
 def _negate(_writer: StatementWriter, _statement: Statement, operands: Sequence[Text]) -> Text:
-    return f"-{_inside(operands[0], UNARY)}", UNARY
+    return f"-{inside(operands[0], UNARY)}", UNARY
 
 
 def _square(writer: StatementWriter, statement: Statement, operands: Sequence[Text]) -> Text:
@@ -402,7 +402,7 @@ def _square(writer: StatementWriter, statement: Statement, operands: Sequence[Te
     if level == ATOM and text.isidentifier():
         return f"{text} * {text}", MULTIPLY
     if statement.plain:
-        return f"{_inside(operands[0], ATOM)} ** 2", POWER
+        return f"{inside(operands[0], ATOM)} ** 2", POWER
     return writer.call("np.square", text)
 
 
@@ -413,12 +413,12 @@ def _sqrt(writer: StatementWriter, statement: Statement, operands: Sequence[Text
 def _power(writer: StatementWriter, statement: Statement, operands: Sequence[Text]) -> Text:
     if statement.plain:
         return writer.as_number(statement, writer.call("np.power", operands[0][0], operands[1][0]))
-    return f"{_inside(operands[0], ATOM)} ** {_inside(operands[1], UNARY)}", POWER
+    return f"{inside(operands[0], ATOM)} ** {inside(operands[1], UNARY)}", POWER
 
 
 def _transpose(_writer: StatementWriter, statement: Statement, operands: Sequence[Text]) -> Text:
     axes = statement.parameters
-    value = _inside(operands[0], ATOM)
+    value = inside(operands[0], ATOM)
     if axes == tuple(reversed(range(len(axes)))):
         return f"{value}.T", ATOM
     return f"{value}.transpose({', '.join(map(str, axes))})", ATOM
@@ -428,7 +428,7 @@ def _expand(_writer: StatementWriter, statement: Statement, operands: Sequence[T
     pattern = ["None" if new else ":" for new in statement.parameters]
     while len(pattern) > 1 and pattern[-1] == ":" and "None" in pattern[:-1]:
         pattern.pop()
-    return f"{_inside(operands[0], ATOM)}[{', '.join(pattern)}]", ATOM
+    return f"{inside(operands[0], ATOM)}[{', '.join(pattern)}]", ATOM
 
 
 def _axis(axes: Sequence[Parameter]) -> str:
@@ -437,7 +437,7 @@ def _axis(axes: Sequence[Parameter]) -> str:
 
 def _sum(_writer: StatementWriter, statement: Statement, operands: Sequence[Text]) -> Text:
     axes = statement.parameters
-    return f"{_inside(operands[0], ATOM)}.sum({_axis(axes) if axes else ''})", ATOM
+    return f"{inside(operands[0], ATOM)}.sum({_axis(axes) if axes else ''})", ATOM
 
 
 def _diagonal(writer: StatementWriter, statement: Statement, operands: Sequence[Text]) -> Text:
@@ -453,7 +453,7 @@ def _slice(writer: StatementWriter, statement: Statement, operands: Sequence[Tex
     assert isinstance(start, Dim)
     assert isinstance(stop, Dim)
     first = "" if start == Dim.of(0) else writer.dim(start)
-    return f"{_inside(operands[0], ATOM)}[{':, ' * axis}{first}:{writer.dim(stop)}]", ATOM
+    return f"{inside(operands[0], ATOM)}[{':, ' * axis}{first}:{writer.dim(stop)}]", ATOM
 
 
 def _element(writer: StatementWriter, statement: Statement, operands: Sequence[Text]) -> Text:
@@ -462,12 +462,12 @@ def _element(writer: StatementWriter, statement: Statement, operands: Sequence[T
     assert isinstance(index, Dim)
     rest = len(statement.shape) - axis
     if axis > 1 and rest == 0:
-        return f"{_inside(operands[0], ATOM)}[..., {writer.dim(index)}]", ATOM
-    return f"{_inside(operands[0], ATOM)}[{':, ' * axis}{writer.dim(index)}]", ATOM
+        return f"{inside(operands[0], ATOM)}[..., {writer.dim(index)}]", ATOM
+    return f"{inside(operands[0], ATOM)}[{':, ' * axis}{writer.dim(index)}]", ATOM
 
 
 def _reshape(writer: StatementWriter, statement: Statement, operands: Sequence[Text]) -> Text:
-    value = _inside(operands[0], ATOM)
+    value = inside(operands[0], ATOM)
     if len(statement.shape) == 1:
         return f"{value}.reshape(-1)", ATOM
     return f"{value}.reshape({', '.join(writer.dim(dim) for dim in statement.shape)})", ATOM
@@ -488,7 +488,7 @@ def _full(writer: StatementWriter, statement: Statement, operands: Sequence[Text
 
 
 def _copy(_writer: StatementWriter, _statement: Statement, operands: Sequence[Text]) -> Text:
-    return f"{_inside(operands[0], ATOM)}.copy()", ATOM
+    return f"{inside(operands[0], ATOM)}.copy()", ATOM
 
 
 def _function(name: str) -> Write:
@@ -551,7 +551,7 @@ def _arange(writer: StatementWriter, statement: Statement, _operands: Sequence[T
 def _cumulative_sum(_writer: StatementWriter, statement: Statement, operands: Sequence[Text]) -> Text:
     axis, backward = statement.parameters
     assert isinstance(axis, int)
-    value = _inside(operands[0], ATOM)
+    value = inside(operands[0], ATOM)
     argument = f"axis={axis}" if len(statement.shape) > 1 else ""
     if not backward:
         return f"{value}.cumsum({argument})", ATOM
@@ -723,7 +723,7 @@ def _quick_matmul(writer: StatementWriter, statement: Statement, operands: Seque
     turned = _transposed(writer, right)
     if turned is not None and orders == (1, 2):
         first, last = writer.operand(turned), first
-    return f"{_inside(first, ATOM)}.dot({last[0]})", ATOM
+    return f"{inside(first, ATOM)}.dot({last[0]})", ATOM
 
 
 def _transposed(writer: StatementWriter, operand: Operand) -> Operand | None:
@@ -735,7 +735,7 @@ def _transposed(writer: StatementWriter, operand: Operand) -> Operand | None:
 def _quick_inner(writer: StatementWriter, statement: Statement, operands: Sequence[Text]) -> Text:
     if any(writer.order(operand) != 1 for operand in statement.operands):
         return _WRITERS["inner"](writer, statement, operands)
-    return f"{_inside(operands[0], ATOM)}.dot({operands[1][0]})", ATOM
+    return f"{inside(operands[0], ATOM)}.dot({operands[1][0]})", ATOM
 
 
 def _quick_multiply(writer: StatementWriter, statement: Statement, operands: Sequence[Text]) -> Text:
@@ -745,9 +745,9 @@ def _quick_multiply(writer: StatementWriter, statement: Statement, operands: Seq
         if value is not None and value.target in writer.program.inlined and value.parameters[1] == "sigmoid({0})":
             if value.plain or not value.shape:
                 continue
-            inside = _inside(writer.operand(value.operands[0]), UNARY)
+            argument = inside(writer.operand(value.operands[0]), UNARY)
             writer.require("np")
-            return f"{_inside(operands[1 - place], MULTIPLY)} / (np.exp(-{inside}) + 1.0)", MULTIPLY
+            return f"{inside(operands[1 - place], MULTIPLY)} / (np.exp(-{argument}) + 1.0)", MULTIPLY
     return _WRITERS["multiply"](writer, statement, operands)
 
 
@@ -769,14 +769,14 @@ def _method(name: str) -> Write:
     def write(writer: StatementWriter, statement: Statement, operands: Sequence[Text]) -> Text:
         if writer.order(statement.operands[0]) != 2:
             return _WRITERS[statement.operation](writer, statement, operands)
-        return f"{_inside(operands[0], ATOM)}.{name}()", ATOM
+        return f"{inside(operands[0], ATOM)}.{name}()", ATOM
 
     return write
 
 
 def _quick_reshape(writer: StatementWriter, statement: Statement, operands: Sequence[Text]) -> Text:
     if len(statement.shape) == 1:
-        return f"{_inside(operands[0], ATOM)}.ravel()", ATOM
+        return f"{inside(operands[0], ATOM)}.ravel()", ATOM
     return _reshape(writer, statement, operands)
 
 

@@ -1,0 +1,153 @@
+"""The text of a program for small arrays: one short expression for every step, and numbers that need no conversion.
+
+Where arrays are small, a call takes about as long as its steps are many. The steps are the single ufuncs that a program
+consists of, with signs where they cost nothing; each makes a new array, which for a few entries is quicker than to
+look after memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
+
+from .elementary import is_ufunc
+from .program import Literal, Operand, Program, Statement
+from .signs import COMPARISONS
+from .source import ATOM, UNARY, StatementWriter, Text, inside, program_names
+from .workspace import Buffer
+
+FREE_VIEWS = frozenset({"transpose", "expand", "first_column"})
+"""Operations that are written where their value is used."""
+
+SIGNS: Mapping[str, str] = MappingProxyType(
+    {
+        "np.add": "+",
+        "np.subtract": "-",
+        "np.multiply": "*",
+        "np.divide": "/",
+        "np.greater": ">",
+        "np.greater_equal": ">=",
+        "np.less": "<",
+        "np.less_equal": "<=",
+        "np.equal": "==",
+        "np.not_equal": "!=",
+    }
+)
+"""The operator of a ufunc of two arrays, of which both sides are written as atoms."""
+
+
+class Scheduled(NamedTuple):
+    """The text of a function ``f``, the names from outside that it uses, the buffers it needs, and the numbers that it
+    calls ``k0``, ``k1`` …"""
+
+    text: str
+    required: tuple[str, ...]
+    buffers: tuple[Buffer, ...] = ()
+    numbers: tuple[float, ...] = ()
+
+    def read(self) -> str:
+        """The text with its numbers before it."""
+        numbers = "".join(f"k{place} = {value!r}\n" for place, value in enumerate(self.numbers))
+        return f"{numbers}\n{self.text}" if numbers else self.text
+
+
+class Numbers:
+    """Names for the numbers beside arrays: such a number may be an array without axes, which needs no conversion."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, float] = {}
+        self.names: dict[str, str] = {}
+
+    def name(self, value: float) -> str:
+        written = repr(value)
+        if written not in self.names:
+            self.names[written] = f"k{len(self.names)}"
+            self.values[self.names[written]] = value
+        return self.names[written]
+
+    def listed(self) -> tuple[float, ...]:
+        return tuple(self.values.values())
+
+
+def compact(program: Program) -> Scheduled:
+    """The text of a program without named sizes, whose entrywise statements are single ufuncs.
+
+    >>> from matcalc.expr.build import einsum, map_
+    >>> from matcalc.expr.dims import Dim
+    >>> from matcalc.expr.nodes import Variable
+    >>> from matcalc.lower.elementary import elementary
+    >>> from matcalc.lower.graph import lower_program
+    >>> x = Variable("x", (Dim.of(3),))
+    >>> print(compact(elementary(lower_program([map_("sigmoid", x)], [x]))).text, end="")
+    def f(a0):
+        t2 = -a0
+        t3 = np.exp(t2)
+        t4 = t3 + k0
+        t5 = k0 / t4
+        return t5
+
+    Parameters
+    ----------
+    program: a finished program.
+    """
+    writer = StatementWriter(program, program_names(program), quick=True)
+    numbers = Numbers()
+    body: list[str] = []
+    for statement in program.statements:
+        text = _text(writer, numbers, statement)
+        if statement.operation in FREE_VIEWS:
+            writer.texts[statement.target] = text
+            continue
+        name = f"t{statement.target}"
+        body.append(f"{name} = {text[0]}")
+        writer.texts[statement.target] = (name, ATOM)
+    results = ", ".join(writer.operand(result)[0] for result in program.results)
+    if writer.needs_dtype:
+        body.insert(0, f"dtype = {writer.dtype()}")
+    body.append(f"return {results}" if len(program.results) == 1 else f"return ({results})")
+    head = f"def f({', '.join(writer.names.arguments)}):\n"
+    return Scheduled(
+        head + "".join(f"    {line}\n" for line in body), tuple(sorted(writer.required)), numbers=numbers.listed()
+    )
+
+
+def _text(writer: StatementWriter, numbers: Numbers, statement: Statement) -> Text:
+    if is_ufunc(statement):
+        return _ufunc(writer, numbers, statement)
+    operands = [writer.operand(operand) for operand in statement.operands]
+    if statement.operation == "first_column":
+        return f"{inside(operands[0], ATOM)}[..., 0]", ATOM
+    if statement.operation == "reduce":
+        return reduction(writer, statement), ATOM
+    return writer.statement(statement)
+
+
+def reduction(writer: StatementWriter, statement: Statement) -> str:
+    """The largest entries or sums of rows, as a column."""
+    writer.require("np")
+    return f"{statement.parameters[0]}.reduce({writer.operand(statement.operands[0])[0]}, -1, None, None, True)"
+
+
+def _ufunc(writer: StatementWriter, numbers: Numbers, statement: Statement) -> Text:
+    name, kind = map(str, statement.parameters)
+    operands = [number_or_text(writer, numbers, operand, statement.operands) for operand in statement.operands]
+    if name in COMPARISONS and kind == "number":
+        writer.needs_dtype = True
+        writer.require("np")
+        return f"{name}({', '.join(text for text, _ in operands)}).astype(dtype)", ATOM
+    if name == "np.negative":
+        return f"-{inside(operands[0], UNARY)}", UNARY
+    if name == "np.power":
+        first, second = (writer.operand(operand) for operand in statement.operands)
+        return f"{inside(first, ATOM)} ** {inside(second, ATOM)}", UNARY
+    if name in SIGNS:
+        return f" {SIGNS[name]} ".join(inside(operand, ATOM) for operand in operands), UNARY
+    return writer.call(name, *(text for text, _ in operands))
+
+
+def number_or_text(writer: StatementWriter, numbers: Numbers, operand: Operand, operands: Sequence[Operand]) -> Text:
+    """The text of an operand of a ufunc; a number beside an array has a name."""
+    if isinstance(operand, Literal) and any(writer.order(other) for other in operands):
+        return numbers.name(operand.value), ATOM
+    return writer.operand(operand)

@@ -282,17 +282,38 @@ def test_a_step_of_the_schedule_lowers_the_cost(
     assert on.bytes <= off.bytes
 
 
-@pytest.mark.parametrize("name", ["outer_products", "long_rows"])
-def test_kernels_chosen_for_their_speed_cost_no_more(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+QUICKER: tuple[tuple[str, Callable[[], Function], Mapping[str, int]], ...] = (
+    (
+        "outer_products",
+        lambda: mc.value_and_grad("a' X b", "X", vars={"a": "vector(n)", "b": "vector(n)", "X": SQUARE}), {"n": 300},
+    ),
+    (
+        "long_rows", lambda: mc.grad("sum(exp(A B + C))", "B", vars={
+            "A": "matrix(m, n)", "B": "matrix(n, p)", "C": "matrix(m, p)",
+        }),
+        {"n": 300, "m": 700, "p": 100},
+    ),
+    (
+        "flat_products", lambda: mc.hessian("||M .* (X - U V')||_F^2", "U", form="operator", vars={
+            "M": SQUARE, "X": SQUARE, "U": "matrix(n, k)", "V": "matrix(n, k)",
+        }),
+        {"n": 700, "k": 5},
+    ),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "make", "sizes"), QUICKER, ids=[row[0] for row in QUICKER])
+def test_kernels_chosen_for_their_speed_cost_no_more(
+    name: str, make: Callable[[], Function], sizes: Mapping[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The counts are the same: what differs is how quick a kernel is."""
-    function = mc.value_and_grad("a' X b + sum(A B)", ("X", "A"), vars={
-        "a": "vector(n)", "b": "vector(n)", "X": SQUARE, "A": "matrix(m, n)", "B": SQUARE,
-    })  # fmt: skip
-    sizes = {"n": 300, "m": 700}
+    function = make()
     on = scheduled(function, sizes)
     with monkeypatch.context() as patch:
         patch.setattr(schedule_module, name, identity)
         off = scheduled(function, sizes)
+        other = function.compiled.plan(sizes)
+    assert function.compiled.plan(sizes) != other
     assert on.flops <= off.flops
     assert on.bytes <= off.bytes
     assert on.passes <= off.passes

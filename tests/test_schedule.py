@@ -130,6 +130,27 @@ def test_corpus(case: Case) -> None:
     assert_same(nodes, program_arguments(expr, nodes), values, sizes)
 
 
+FACTORISATION = "||M .* (X - U V')||_F^2"
+
+
+@pytest.mark.parametrize(("n", "k", "kernel"), [(200, 5, "np.matmul("), (700, 5, "np.dot(")])
+def test_thin_products_with_one_matrix_are_one_product(n: int, k: int, kernel: str) -> None:
+    """The blocks of ``V^T diag(m_i^2) V``: the products of columns of V are there once, then they meet all of M."""
+    types = {"X": "matrix(n, n)", "M": "matrix(n, n)", "U": "matrix(n, k)", "V": "matrix(n, k)"}
+    f = mc.hessian(FACTORISATION, "U", vars=types, form="operator")
+    found = f.compiled.plan({"n": n, "k": k})
+    assert found is not None
+    assert kernel in found.text
+    assert found.text.count("np.dot(") + found.text.count("np.matmul(") == 1
+    # a loop over one statement would start it again and again for nothing
+    assert "for " not in found.text
+    rng = np.random.default_rng(n)
+    M, V = rng.standard_normal((n, n)), rng.standard_normal((n, k))
+    (blocks,) = f(X=M, M=M, U=V, V=V).networks
+    want = 2 * np.einsum("il,lj,lk->ijk", M**2, V, V)
+    np.testing.assert_allclose(blocks.number * blocks.parts[0][0], want, rtol=0, atol=1e-12 * np.max(np.abs(want)))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_whole_corpus(case: Case) -> None:

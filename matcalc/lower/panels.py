@@ -208,7 +208,7 @@ class _Planner:
             before.append(statement)
         if len(body) < 2:
             return None
-        gain, step = self.gain(body, length, {*_used(after), *self.results})
+        gain, step = self.gain(body, length, _needed([*_used(after), *self.results], body))
         return _Cut(gain, before, Loop(length, step, tuple(body), gain), after)
 
     def streams(self, placed: Placed) -> bool:
@@ -319,6 +319,18 @@ class _Planner:
         if length in others:
             others.remove(length)
         return everything / length, min((n for n in others), default=1) if len(others) > 1 else self.machine.thin + 1
+
+
+def _needed(values: Sequence[int], body: Sequence[Placed]) -> set[int]:
+    """Values that are needed behind a loop, with those that they are views of."""
+    sources = {p.statement.target: p.statement.operands[0] for p in body if p.statement.operation in VIEWED}
+    found: set[int] = set()
+    for value in values:
+        seen: Operand = value
+        while isinstance(seen, int) and seen not in found:
+            found.add(seen)
+            seen = sources.get(seen, seen)
+    return found
 
 
 def _used(statements: Sequence[Statement]) -> Iterator[int]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from typing import NamedTuple
 
-from ..expr.dims import Shape
+from ..expr.dims import Dim, Shape
 from .batching import batch_products
 from .compact import FREE_VIEWS, Numbers, Scheduled, compact, number_or_text, reduction
 from .elementary import elementary, is_ufunc
@@ -46,6 +46,11 @@ LONG_PRODUCT = 8_000_000
 
 THIN = 32
 """Columns of a matrix for which it does not."""
+
+TINY = 2000
+THIN_PACKED = 400_000
+"""Multiplications of each product of a stack up to which starting them takes the most time, and from which on they
+are packed where they are thin."""
 
 FEWEST_ROWS = 32
 """The fewest rows of a part."""
@@ -107,7 +112,7 @@ def simple(program: Program, sizes: Mapping[str, int]) -> Program:
 
 
 def _chosen(program: Program) -> Program:
-    for choose in (batch_products, symmetric_products, outer_products, long_rows):
+    for choose in (batch_products, symmetric_products, outer_products, flat_products, long_rows):
         program = choose(program)
     return program
 
@@ -172,6 +177,50 @@ def outer_products(program: Program) -> Program:
         return statement
 
     return program._replace(statements=tuple(outer(statement) for statement in program.statements))
+
+
+def flat_products(program: Program) -> Program:
+    """Many products with one matrix as one product, where they are thin, for each of them would pack that matrix."""
+    shapes = shapes_of(program)
+    definitions = {statement.target: statement for statement in program.statements}
+    fresh = 1 + max(shapes, default=-1)
+    statements: list[Statement] = []
+    for statement in program.statements:
+        left, right = (*statement.operands, None, None)[:2]
+        many, one = shapes.get(left, ()), shapes.get(right, ())  # type: ignore[arg-type]
+        stacked = statement.operation == "matmul" and len(many) > 2 and len(one) == 2
+        if not stacked or not is_quicker_flat(many, one) or not _is_compact(left, definitions):
+            statements.append(statement)
+            continue
+        rows, (length, columns) = Dim.of(prod(many[:-1])), map(Dim.of, one)
+        statements += [
+            Statement(fresh, "reshape", (left,), (), (rows, length)),  # type: ignore[arg-type]
+            Statement(fresh + 1, "matmul", (fresh, right), (), (rows, columns)),  # type: ignore[arg-type]
+            statement._replace(operation="reshape", operands=(fresh + 1,), parameters=()),
+        ]
+        fresh += 2
+    return program._replace(statements=tuple(statements))
+
+
+def is_quicker_flat(many: Sizes, one: Sizes) -> bool:
+    """Whether products of a stack of matrices with one are quicker as one product.
+
+    >>> is_quicker_flat((5, 5, 1000), (1000, 1000)), is_quicker_flat((5, 200, 100), (100, 10))
+    (True, False)
+
+    Parameters
+    ----------
+    many, one: the shapes of the stack and of the matrix.
+    """
+    each = prod(many[-2:]) * one[1]
+    return each <= TINY or (each > THIN_PACKED and many[-2] <= THIN)
+
+
+def _is_compact(value: Operand | None, definitions: Mapping[int, Statement]) -> bool:
+    """Whether the entries of a value most likely follow each other in memory, in the order of its axes."""
+    while value in definitions and definitions[value].operation == "reshape":  # type: ignore[index]
+        value = definitions[value].operands[0]  # type: ignore[index]
+    return value not in definitions or not may_be_view(definitions[value])  # type: ignore[index]
 
 
 def long_rows(program: Program) -> Program:

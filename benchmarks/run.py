@@ -28,7 +28,7 @@ from typing import NamedTuple
 
 from .machine import busy_ticks, describe, import_seconds, wait_until_quiet
 from .measure import Slice
-from .peers import BASE, PEERS, Peer
+from .peers import BASE, COMPRESSING, PEERS, Peer
 from .results import (
     TOLERANCE,
     Results,
@@ -100,6 +100,8 @@ def effort(threads: int, *, is_quick: bool) -> Effort:
 
 def run_case(case: Case, workers: Mapping[str, Worker], how: Effort, seed: int) -> Row:
     """Check every peer's answer, and time those that are right."""
+    if case.workload.is_compressed:
+        workers = {name: worker for name, worker in workers.items() if name in COMPRESSING}
     notes: dict[str, str] = {}
     ready: dict[str, tuple[First, float]] = {}
     memory: dict[str, int | None] = {}

@@ -232,6 +232,29 @@ def test_times_are_medians_and_slow_calls_are_made_once() -> None:
     assert "slice" not in slow.asked
 
 
+def test_compressed_cases_are_for_peers_that_compress() -> None:
+    label = "masked factorisation, Hessian by U n=50 k=5"
+    workers = {name: Told([np.ones(2)]) for name in ("expert", "jax", "matcalc", "naive")}
+    row = run_case(CASES[label], workers, hurried(), 0)  # type: ignore[arg-type]
+    assert set(row.timings) == {"expert", "matcalc"}
+    assert not row.notes
+    assert not workers["jax"].asked
+    row = run_case(CASES[label.replace("Hessian", "dense Hessian")], workers, hurried(), 0)  # type: ignore[arg-type]
+    assert set(row.timings) == set(workers)
+
+
+def test_what_may_stay_compressed_does() -> None:
+    compressed = [workload for workload in WORKLOADS if workload.is_compressed]
+    assert compressed
+    for workload in WORKLOADS:
+        arrays = small(workload).arrays(0)
+        result = matcalc.build(small(workload), 1)(arrays).call()
+        assert isinstance(result, mc.DerivativeOperator) is workload.is_compressed
+        if workload.is_compressed:
+            n, k = workload.small["n"], workload.small["k"]
+            assert result.nbytes == 8 * n * k * k
+
+
 def test_memory_is_measured_unless_it_must_be_quick() -> None:
     row = run_case(CASES["quadratic form n=10"], {"expert": Told([np.ones(2)])}, effort(1, is_quick=False), 0)  # type: ignore[dict-item]
     assert row.timings["expert"].memory == 80

@@ -19,6 +19,7 @@ class Peer(NamedTuple):
     is_traced: whether its arrays are NumPy's, whose memory Python can count.
     is_quick: whether it takes part in ``--quick``.
     about: how it is used here.
+    is_compressing: whether it does the cases in which the derivative may stay compressed.
     """
 
     name: str
@@ -27,14 +28,16 @@ class Peer(NamedTuple):
     is_traced: bool
     is_quick: bool
     about: str
+    is_compressing: bool = False
 
 
 PEERS = (
     Peer("matcalc", "matcalc", "import matcalc; matcalc.value_and_grad", True, True,
-         "the text, derived and compiled once, called with the arrays by name"),
+         "the text, derived and compiled once, called with the arrays by name", is_compressing=True),
     Peer("expert", "numpy_expert", "import numpy, scipy.linalg", True, True,
          "hand-written NumPy and SciPy: buffers allocated once, `out=`, panels that fit the cache, BLAS and LAPACK "
-         "called directly; what it returns is overwritten by its next call"),
+         "called directly; what it returns is overwritten by its next call",
+         is_compressing=True),
     Peer("naive", "numpy_naive", "import numpy", True, True,
          "the formula in NumPy as printed: fresh temporaries, products from left to right, explicit inverses"),
     Peer("numba", "numba", "import numba", True, False,
@@ -53,6 +56,10 @@ PEERS = (
 
 BASE = "expert"
 """Ratios are times over the time of this peer."""
+
+
+COMPRESSING = frozenset(peer.name for peer in PEERS if peer.is_compressing)
+"""The peers of the cases in which the derivative may stay compressed."""
 
 
 def load(peer: Peer) -> Build:

@@ -19,7 +19,8 @@ def function(case: Case) -> mc.Function:
         case "value and gradient":
             return mc.value_and_grad(text, wrt if len(wrt) > 1 else wrt[0], vars=types)
         case "Hessian":
-            return mc.hessian(text, wrt[0], vars=types)
+            form = "operator" if case.workload.is_compressed else "array"
+            return mc.hessian(text, wrt[0], vars=types, form=form)
         case "Hessian-vector product":
             return mc.hvp(text, wrt[0], vars=types)
         case "Jacobian":
@@ -33,6 +34,8 @@ def build(case: Case, threads: int) -> Bind:
     directions = case.workload.mode == "Hessian-vector product"
 
     def to_numpy(result: Any) -> list[Array]:
+        if isinstance(result, mc.DerivativeOperator):
+            return [result.todense()]
         if case.workload.mode != "value and gradient":
             return [np.asarray(result)]
         value, gradients = result

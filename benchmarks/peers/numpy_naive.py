@@ -214,6 +214,7 @@ FUNCTIONS: Mapping[str, Callable[[Arrays], Outputs]] = {
     "deep MLP, 10 layers": deep_mlp,
     "masked factorisation": factorisation,
     "masked factorisation, Hessian by U": factorisation_hessian,
+    "masked factorisation, dense Hessian by U": factorisation_hessian,
     "network Hessian by W1, 5 layers": small_network_hessian,
     "Gaussian likelihood": gauss,
     "GP evidence": evidence,

@@ -152,6 +152,7 @@ def test_names_of_the_user_stay_out_of_what_is_run(name: str) -> None:
 
 
 OWN = frozenset({
+    "wrap",
     "make", "call", "dtype", "number", "quiet", "function", "finish", "retry", "names", "more", "other", "ndarray",
     "float", "int", "type", "Exception",
 })  # fmt: skip

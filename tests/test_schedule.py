@@ -24,7 +24,7 @@ from matcalc.functions import program_arguments
 from matcalc.lower.batching import batch_products
 from matcalc.lower.compact import compact
 from matcalc.lower.elementary import elementary, is_ufunc
-from matcalc.lower.function import Compiled, compile_function
+from matcalc.lower.function import PLANNED, SIGNATURES, Compiled, compile_function
 from matcalc.lower.overwriting import overwrite_dead
 from matcalc.lower.panels import Loop, Machine, plan
 from matcalc.lower.schedule import schedule, simple
@@ -298,11 +298,31 @@ def test_a_copy_is_scheduled_too() -> None:
 
 
 def test_shapes_that_change_all_the_time_are_not_planned_for_ever() -> None:
-    f = mc.grad(LOGISTIC, "w", vars=TYPES)
-    for rows in range(300, 330):
-        f(**{**logistic(), **{name: array[:rows] for name, array in logistic().items() if name in "Xy"}})
+    f = mc.grad("sum(log(1 + exp(-y .* (X w))))", "w", vars=TYPES)
+    for rows in range(300, 310 + PLANNED):
+        f(**logistic_rows(rows))
     functions = [bound.function for bound in f.compiled._bounds.values()]
-    assert f.compiled._function in functions
+    assert len(functions) == PLANNED
+    assert functions.count(f.compiled._function) == 10
+
+
+@pytest.mark.parametrize("rows", [7, 300])
+def test_what_is_computed_does_not_depend_on_the_calls_before(rows: int) -> None:
+    text = "sum(log(1 + exp(-y .* (X w))))"
+    first, later = (mc.value_and_grad(text, "w", vars=TYPES) for _ in range(2))
+    for other in range(20, 20 + 3 * SIGNATURES):
+        later(**logistic_rows(other))
+    given = logistic_rows(rows)
+    for _ in range(3):
+        (value, gradient), (same, equal) = first(**given), later(**given)
+        assert value == same
+        np.testing.assert_array_equal(gradient, equal)
+
+
+def logistic_rows(rows: int) -> dict[str, Any]:
+    """The data of a logistic regression with so many rows."""
+    given = logistic(rows=rows)
+    return {name: given[name] for name in ("X", "y", "w")}
 
 
 # --- the text -----------------------------------------------------------------------------------------
@@ -322,7 +342,7 @@ def test_the_text_is_made_of_our_own_tokens() -> None:
     planned = schedule(f.compiled.program, {"N": 50, "d": 3, "k": 2}, WIDE, always=True)
     assert planned is not None
     words = set(re.findall(r"[A-Za-z_]\w*", planned.text))
-    own = re.compile(r"[abckpt]\d+_?|[fiwsk]|dtype|take|give")
+    own = re.compile(r"[abckopt]\d+_?|[fiwsk]|dtype|take|give")
     python = {
         "def",
         "for",

@@ -37,27 +37,40 @@ SIGNS: Mapping[str, str] = MappingProxyType(
 """The operator of a ufunc of two arrays, of which both sides are written as atoms."""
 
 
+LONGEST_SUM = 1000
+"""Numbers up to which their sum is taken as a product with ones, which is quicker; for more it would be less exact."""
+
+
 class Scheduled(NamedTuple):
-    """The text of a function ``f``, the names from outside that it uses, the buffers it needs, and the numbers that it
-    calls ``k0``, ``k1`` …"""
+    """The text of a function ``f`` and what it needs.
+
+    ``required`` are the names from outside that it uses, ``buffers`` the arrays that are kept, ``numbers`` what it
+    calls ``k0``, ``k1`` …, and ``ones`` the lengths of vectors of ones, of which it calls that of length 3 ``o3``.
+    """
 
     text: str
     required: tuple[str, ...]
     buffers: tuple[Buffer, ...] = ()
     numbers: tuple[float, ...] = ()
+    ones: tuple[int, ...] = ()
 
     def read(self) -> str:
         """The text with its numbers before it."""
-        numbers = "".join(f"k{place} = {value!r}\n" for place, value in enumerate(self.numbers))
-        return f"{numbers}\n{self.text}" if numbers else self.text
+        lines = [f"k{place} = {value!r}\n" for place, value in enumerate(self.numbers)]
+        lines += [f"o{length} = np.ones({length})\n" for length in self.ones]
+        return f"{''.join(lines)}\n{self.text}" if lines else self.text
 
 
 class Numbers:
-    """Names for the numbers beside arrays: such a number may be an array without axes, which needs no conversion."""
+    """Names for the numbers beside arrays, which may be arrays without axes that need no conversion, and for ones."""
 
     def __init__(self) -> None:
         self.values: dict[str, float] = {}
         self.names: dict[str, str] = {}
+        self.ones: dict[int, str] = {}
+
+    def vector(self, length: int) -> str:
+        return self.ones.setdefault(length, f"o{length}")
 
     def name(self, value: float) -> str:
         written = repr(value)
@@ -107,9 +120,9 @@ def compact(program: Program) -> Scheduled:
         body.insert(0, f"dtype = {writer.dtype()}")
     body.append(f"return {results}" if len(program.results) == 1 else f"return ({results})")
     head = f"def f({', '.join(writer.names.arguments)}):\n"
-    return Scheduled(
-        head + "".join(f"    {line}\n" for line in body), tuple(sorted(writer.required)), numbers=numbers.listed()
-    )
+    whole = head + "".join(f"    {line}\n" for line in body)
+    required = tuple(sorted(writer.required))
+    return Scheduled(whole, required, numbers=numbers.listed(), ones=tuple(sorted(numbers.ones)))
 
 
 def _text(writer: StatementWriter, numbers: Numbers, statement: Statement) -> Text:
@@ -120,7 +133,25 @@ def _text(writer: StatementWriter, numbers: Numbers, statement: Statement) -> Te
         return f"{inside(operands[0], ATOM)}[..., 0]", ATOM
     if statement.operation == "reduce":
         return reduction(writer, statement), ATOM
+    if statement.operation == "sum":
+        return _sum(writer, numbers, statement) or writer.statement(statement)
     return writer.statement(statement)
+
+
+def _sum(writer: StatementWriter, numbers: Numbers, statement: Statement) -> Text | None:
+    """The sum of a short vector, of the rows or of the columns of a small matrix as a product with ones."""
+    (operand,) = statement.operands
+    shape = writer.shape_of(operand)
+    origin = writer.origin(operand, "ufunc")
+    axes = [axis for axis in statement.parameters if isinstance(axis, int)] or list(range(len(shape)))
+    truth = origin is None or origin.parameters[1] == "truth"
+    if statement.plain or truth or len(axes) != 1 or not 1 <= len(shape) <= 2:
+        return None
+    length = shape[axes[0]].constant
+    if length is None or length > LONGEST_SUM:
+        return None
+    value, ones = inside(writer.operand(operand), ATOM), numbers.vector(length)
+    return (f"{value}.dot({ones})" if axes[0] == len(shape) - 1 else f"{ones}.dot({value})"), ATOM
 
 
 def reduction(writer: StatementWriter, statement: Statement) -> str:

@@ -58,7 +58,11 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 NO_SIZES: Mapping[str, int] = MappingProxyType({})
 
 SIGNATURES = 8
-"""How many sets of shapes are remembered."""
+"""How many sets of shapes have buffers that are kept from call to call."""
+
+PLANNED = 64
+"""How many sets of shapes are remembered, with the text that was written for them. Two texts round differently, so that
+the one that runs must not depend on the calls before."""
 
 LONG = 1 << 20
 """Entries of a result for which a plan is made however many sets of shapes there were."""
@@ -329,19 +333,22 @@ class Compiled:
         required: Sequence[str],
         buffers: Sequence[Buffer] = (),
         numbers: Sequence[float] = (),
+        ones: Sequence[int] = (),
+        *,
+        keep: bool = True,
         own: Mapping[str, Any] = NOTHING,
     ) -> Callable[..., Any]:
         """Run a generated definition; the text has no name in it that was not made here."""
         namespace: dict[str, Any] = {"__builtins__": {"__import__": _import_numpy}, **_namespace(required), **own}
         if buffers:
-            spaces = Workspaces(buffers)
+            spaces = Workspaces(buffers, keep=keep)
             namespace.update(take=spaces.take, give=spaces.give)
-        namespace.update(numbered(numbers))
+        # ones of the narrowest type take on that of what they are multiplied with
+        namespace.update(_constants(numbers, [np.ones(length, np.float16) for length in ones]))
         function = defined(text, namespace, self)
-        if numbers:
-            function.in_doubles = FunctionType(  # type: ignore[attr-defined]
-                function.__code__, {**namespace, **numbered(list(map(without_axes, numbers)))}
-            )
+        if numbers or ones:
+            doubles = _constants([_without_axes(value) for value in numbers], [np.ones(length) for length in ones])
+            function.in_doubles = FunctionType(function.__code__, {**namespace, **doubles})  # type: ignore[attr-defined]
         return function
 
     def __call__(self, /, **arrays: Any) -> Any:
@@ -370,7 +377,7 @@ class Compiled:
             check_properties(self.arguments[position], data[position])
         seen = None
         try:
-            function = bound.function if self._fusible is None else _of_type(bound.function, dtype)
+            function = _of_type(bound.function, dtype)
             results = self._quiet.run_anywhere(function, *data, **bound.passed)
             seen = self._seen(arrays, values, dtype, shapes, bound._replace(function=function))
         except MatcalcError:
@@ -397,8 +404,7 @@ class Compiled:
         if any(name not in arrays for name in names):
             written = {spell_keyword(keyword): keyword for keyword in arrays}
             names = tuple([name if name in arrays else written[spell(name)] for name in names])
-        function = getattr(bound.function, "in_doubles", bound.function) if dtype is DOUBLE else bound.function
-        return Seen(names, kinds, shapes, bound.results, dtype, function)
+        return Seen(names, kinds, shapes, bound.results, dtype, bound.function)
 
     # --- arguments --------------------------------------------------------------------------------
 
@@ -508,14 +514,14 @@ class Compiled:
         code = self._code_for(sizes)
         passed = {parameter: sizes[name] for parameter, name in code.parameters}
         self._met += 1
-        planned = self.plan(sizes, code.program) if self._met <= SIGNATURES or _is_long(results) else None
+        planned = self.plan(sizes, code.program) if self._met <= PLANNED or _is_long(results) else None
         if planned is None:
             bound = _Bound(sizes, results, code.function, passed)
         else:
-            bound = _Bound(sizes, results, self._load(*planned), {})
+            bound = _Bound(sizes, results, self._load(*planned, keep=self._met <= SIGNATURES), {})
         if self._fusible is not None:
             bound = self._fused(code.program, bound)
-        recent = list(self._bounds.items())[1 - SIGNATURES :]
+        recent = list(self._bounds.items())[1 - PLANNED :]
         self._bounds = {**dict(recent), signature: bound}
         return bound
 
@@ -811,12 +817,17 @@ class Compiled:
         raise error
 
 
-def numbered(values: Sequence[Any]) -> dict[str, Any]:
-    """The names of a text for its numbers."""
-    return {f"k{place}": value for place, value in enumerate(values)}
+def _constants(numbers: Sequence[Any], ones: Sequence[Array]) -> dict[str, Any]:
+    """The names of a text for its numbers and vectors of ones."""
+    for array in ones:
+        array.flags.writeable = False
+    return {
+        **{f"k{place}": value for place, value in enumerate(numbers)},
+        **{f"o{len(array)}": array for array in ones},
+    }
 
 
-def without_axes(value: float) -> Array:
+def _without_axes(value: float) -> Array:
     """A number as an array of doubles, which a ufunc takes as it is; with narrow types it would widen the result."""
     array = np.array(value, DOUBLE)
     array.flags.writeable = False
@@ -824,7 +835,10 @@ def without_axes(value: float) -> Array:
 
 
 def _of_type(function: Callable[..., Any], dtype: np.dtype[Any]) -> Callable[..., Any]:
-    return function.of(dtype) if isinstance(function, ByType) else function
+    """The form of a function for a type: loops that were fused for it, numbers that need no conversion."""
+    if isinstance(function, ByType):
+        return function.of(dtype)
+    return getattr(function, "in_doubles", function) if dtype is DOUBLE else function
 
 
 def defined(text: str, namespace: dict[str, Any], owner: object) -> Callable[..., Any]:

@@ -11,7 +11,7 @@ from functools import cache
 from importlib import resources
 from typing import NamedTuple
 
-from ..expr.dims import Dim
+from ..expr.dims import Dim, Shape
 from ..syntax.greek import spell
 from .overwriting import OVERWRITE
 from .program import Literal, Operand, Parameter, Program, Size, Statement, dims_of
@@ -302,10 +302,14 @@ class StatementWriter:
 
     def order(self, operand: Operand) -> int:
         """How many axes an operand has."""
+        return len(self.shape_of(operand))
+
+    def shape_of(self, operand: Operand) -> Shape:
+        """The shape of an operand; a number has none."""
         if not isinstance(operand, int):
-            return 0
+            return ()
         value = self.values.get(operand)
-        return len(self.program.arguments[operand].shape if value is None else value.shape)
+        return self.program.arguments[operand].shape if value is None else value.shape
 
     def origin(self, operand: Operand, operation: str) -> Statement | None:
         """The statement that computes an operand, if it is of an operation."""

@@ -41,7 +41,7 @@ def aligned_empty(shape: tuple[int, ...], dtype: Any) -> Array:
 
 
 class Workspaces:
-    """The buffers of one function; a call takes a set of them and gives it back.
+    """The buffers of one function; a call takes a set of them and gives it back, to be kept for the next or not.
 
     >>> spaces = Workspaces([Buffer((2,)), Buffer((3,), truth=True)])
     >>> first = spaces.take(np.dtype(float))
@@ -52,10 +52,11 @@ class Workspaces:
     True
     """
 
-    __slots__ = ("_buffers", "_free")
+    __slots__ = ("_buffers", "_free", "_keep")
 
-    def __init__(self, buffers: Sequence[Buffer]) -> None:
+    def __init__(self, buffers: Sequence[Buffer], *, keep: bool = True) -> None:
         self._buffers = tuple(buffers)
+        self._keep = keep
         self._free: dict[np.dtype[Any], list[tuple[Array, ...]]] = {}
 
     def take(self, dtype: np.dtype[Any]) -> tuple[Array, ...]:
@@ -74,4 +75,5 @@ class Workspaces:
 
     def give(self, dtype: np.dtype[Any], buffers: tuple[Array, ...]) -> None:
         """Give buffers back after the last use of them."""
-        self._free.setdefault(dtype, []).append(buffers)
+        if self._keep:
+            self._free.setdefault(dtype, []).append(buffers)

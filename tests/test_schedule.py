@@ -161,6 +161,7 @@ def test_whole_corpus(case: Case) -> None:
 
 LOGISTIC = "sum(log(1 + exp(-y .* (X w)))) + sum(softmax(X V) .* (X V))"
 TYPES = {"X": "matrix(N, d)", "y": "vector(N)", "w": "vector(d)", "V": "matrix(d, k)"}
+DATA = {name: TYPES[name] for name in ("X", "y", "w")}
 
 
 def logistic(kind: type[np.floating[Any]] = np.float64, rows: int = 500) -> dict[str, Any]:
@@ -298,7 +299,7 @@ def test_a_copy_is_scheduled_too() -> None:
 
 
 def test_shapes_that_change_all_the_time_are_not_planned_for_ever() -> None:
-    f = mc.grad("sum(log(1 + exp(-y .* (X w))))", "w", vars=TYPES)
+    f = mc.grad("sum(log(1 + exp(-y .* (X w))))", "w", vars=DATA)
     for rows in range(300, 310 + PLANNED):
         f(**logistic_rows(rows))
     functions = [bound.function for bound in f.compiled._bounds.values()]
@@ -309,7 +310,7 @@ def test_shapes_that_change_all_the_time_are_not_planned_for_ever() -> None:
 @pytest.mark.parametrize("rows", [7, 300])
 def test_what_is_computed_does_not_depend_on_the_calls_before(rows: int) -> None:
     text = "sum(log(1 + exp(-y .* (X w))))"
-    first, later = (mc.value_and_grad(text, "w", vars=TYPES) for _ in range(2))
+    first, later = (mc.value_and_grad(text, "w", vars=DATA) for _ in range(2))
     for other in range(20, 20 + 3 * SIGNATURES):
         later(**logistic_rows(other))
     given = logistic_rows(rows)
@@ -322,7 +323,7 @@ def test_what_is_computed_does_not_depend_on_the_calls_before(rows: int) -> None
 def logistic_rows(rows: int) -> dict[str, Any]:
     """The data of a logistic regression with so many rows."""
     given = logistic(rows=rows)
-    return {name: given[name] for name in ("X", "y", "w")}
+    return {name: given[name] for name in DATA}
 
 
 # --- the text -----------------------------------------------------------------------------------------

@@ -337,7 +337,7 @@ ROWS = (
         "masked factorisation, dense Hessian by U", lambda s: s["n"] ** 2 * s["k"] * (s["k"] + 1), 1.71, none,
         1.1, 8, 0, 5,
     ),
-    Row("network Hessian by W1, 5 layers", lambda s: s["n"] ** 4, 3.4, lambda s: s["n"], 1.25, 10, 5, 37),
+    Row("network Hessian by W1, 5 layers", lambda s: s["n"] ** 4, 1.2, lambda s: s["n"], 1.02, 1, 5, 32),
     Row("Gaussian likelihood", lambda s: s["n"] ** 3, 1.01, lambda s: s["n"], 5.1, 10, 1, 8),
     Row("GP evidence", lambda s: s["n"] ** 3, 1.01, lambda s: s["n"] ** 2 + s["n"], 19.1, 19, 1, 14),
     Row("entrywise", lambda s: 10 * s["n"], 1.41, lambda s: 4 * s["n"], 1.01, 3, 0, 21),

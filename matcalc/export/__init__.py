@@ -9,6 +9,7 @@ from ..errors import UsageError
 from ..expr.nodes import Node
 from ..lower import Declared
 from ..lower.graph import lower
+from ..lower.outer import outer_last
 from ..lower.passes import optimize
 from ..lower.program import Argument, Program
 from ..lower.stable import stable
@@ -73,4 +74,4 @@ def target_named(name: str) -> Target:
 def portable(outputs: Sequence[Node], arguments: Sequence[Declared], target: Target) -> Program:
     """The program for some outputs as a target takes it."""
     declared = [Argument(argument.name, argument.shape, frozenset(argument.properties)) for argument in arguments]
-    return optimize(lower(stable(*outputs), declared), target.passes)
+    return optimize(lower(outer_last(*stable(*outputs)), declared), target.passes)

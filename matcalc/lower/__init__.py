@@ -8,6 +8,7 @@ from typing import Protocol
 from ..expr.dims import Shape
 from ..expr.nodes import Node
 from .graph import lower
+from .outer import outer_last
 from .passes import optimize
 from .program import Argument, Program
 from .source import module_source
@@ -39,7 +40,7 @@ def lower_program(
     sizes: values of named sizes for which the order of products is chosen; by default representative ones.
     """
     declared = [Argument(argument.name, argument.shape, frozenset(argument.properties)) for argument in arguments]
-    return optimize(lower(stable(*outputs), declared, sizes))
+    return optimize(lower(outer_last(*stable(*outputs)), declared, sizes))
 
 
 def numpy_source(

@@ -15,6 +15,7 @@ MOVE = 0.5
 MULTIPLY = 1.0
 FUSED = 0.04
 SOLVE = 0.05
+LOOP = 7.0
 
 
 class Leaf(NamedTuple):
@@ -74,9 +75,10 @@ def step_cost(left: Leaf, right: Leaf, result: frozenset[int], sizes: Mapping[in
         if one.kind == "lower":
             # a running sum or a triangle: one pass over the other operand
             return cost + 2.0 * volume(other.labels, sizes)
-    if not dropped:
-        return cost + MULTIPLY * volume(both, sizes)
     shared = left.labels & right.labels
+    if not dropped:
+        cost += MULTIPLY * volume(both, sizes)
+        return cost if shared else cost + LOOP * _inner_loops(left.labels, right.labels, sizes)
     for one, other in ((left, right), (right, left)):
         if len(one.labels) == 1 and len(other.labels) == 2 and other.last is not None and other.last not in dropped:
             # A^T x takes a view more than A x
@@ -86,6 +88,18 @@ def step_cost(left: Leaf, right: Leaf, result: frozenset[int], sizes: Mapping[in
     if result:
         return cost + 2.0 * volume(both, sizes)
     return cost
+
+
+def _inner_loops(left: frozenset[int], right: frozenset[int], sizes: Mapping[int, int]) -> float:
+    """How often the inner loop of an outer product starts: it runs over the last axes that are of one operand alone."""
+    loops = volume(left | right, sizes)
+    last = sorted(left | right, reverse=True)
+    inner = left if last and last[0] in left else right
+    for label in last:
+        if label not in inner:
+            break
+        loops /= max(sizes[label], 1)
+    return loops
 
 
 def path_cost(
@@ -199,6 +213,11 @@ def _greedy(leaves: Sequence[Leaf], output: frozenset[int], sizes: Mapping[int, 
     while len(operands) > 1:
         if costs:
             left, right = min(costs, key=lambda pair: (costs[pair], pair))
+        elif 2 < len(operands) <= EXHAUSTIVE:
+            apart = list(operands)
+            numbers = [*apart, *range(len(leaves) + len(path), len(leaves) + len(path) + len(apart))]
+            rest = _exhaustive([operands[number] for number in apart], output, sizes)
+            return path + [(numbers[left], numbers[right]) for left, right in rest]
         else:
             smallest = sorted(operands, key=lambda number: (volume(operands[number].labels, sizes), number))
             left, right = sorted(smallest[:2])

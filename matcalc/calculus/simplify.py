@@ -98,30 +98,40 @@ def _pass(roots: tuple[Node, ...]) -> tuple[Node, ...]:
         for child in node.children:
             consumers[child.digest] = consumers.get(child.digest, 0) + 1
     done: dict[bytes, Node] = {}
+    made: dict[bytes, Node] = {}
     for node in order:
-        done[node.digest] = _rebuild(node, done, consumers)
-    return tuple(done[root.digest] for root in roots)
+        built = _rebuild(node, done, consumers)
+        # equal nodes become one object, so that what is known of it is found at every place
+        done[node.digest] = made.setdefault(built.digest, built)
+    return tuple([done[root.digest] for root in roots])
 
 
 def _rebuild(node: Node, done: Mapping[bytes, Node], consumers: Mapping[bytes, int]) -> Node:
     same = True
     for child in node.children:
         same = same and done[child.digest] is child
-    if same and "settled" in node.cache:
-        return node
-    built = rewrite(node) if same and _stays(node) else _built(node, done, consumers)
+    if same:
+        settled = node.cache.get("settled")
+        if settled is not None and not any(consumers[child] == 1 for child in settled):
+            return node
+    built = rewrite(node) if same and _stays(node, consumers) else _built(node, done, consumers)
     if built.digest == node.digest:
-        # the same object again, so that what is known of it stays with it
-        built = node
-    if not _may_merge(built):
-        built.cache["settled"] = True
+        # what is known of it stays with it
+        if same:
+            built = node
+        else:
+            built.cache.update(node.cache)
+    built.cache["settled"] = _mergeable(built)
     return built
 
 
-def _stays(node: Node) -> bool:
+def _stays(node: Node, consumers: Mapping[bytes, int]) -> bool:
     """Whether a node with children that is built again from them is the same node for certain."""
     if isinstance(node, Map):
         return True
+    if isinstance(node, Product):
+        # the transpose of a symmetric matrix is known to be the matrix only when it is built again
+        return len(node.factors) > 1 and not any(consumers[child] == 1 for child in _mergeable(node))
     if not isinstance(node, Sum) or any(isinstance(child, Sum) for child in node.children):
         return False
     if len(node.terms) == 1:
@@ -130,11 +140,13 @@ def _stays(node: Node) -> bool:
     return ascending and all(term.coefficient for term in node.terms)
 
 
-def _may_merge(node: Node) -> bool:
-    """Whether a child could be written out in the node when nothing else uses it."""
+def _mergeable(node: Node) -> tuple[bytes, ...]:
+    """The children that are written out in the node when nothing else uses them."""
     if isinstance(node, Product):
-        return any(isinstance(split_coefficient(child)[1], Product) for child in node.children)
-    return isinstance(node, Sum) and any(isinstance(child, Sum) for child in node.children)
+        return tuple([child.digest for child in node.children if isinstance(split_coefficient(child)[1], Product)])
+    if isinstance(node, Sum):
+        return tuple([child.digest for child in node.children if isinstance(child, Sum)])
+    return ()
 
 
 def _built(node: Node, done: Mapping[bytes, Node], consumers: Mapping[bytes, int]) -> Node:

@@ -10,6 +10,8 @@ from ..limits import check_terms, tick
 
 Monomial = tuple[tuple[str, int], ...]
 
+ZERO, ONE = Fraction(0), Fraction(1)
+
 
 class Dim:
     """An immutable polynomial with rational coefficients in named sizes.
@@ -18,65 +20,84 @@ class Dim:
     '2 n + 1'
     """
 
-    __slots__ = ("_hash", "key", "terms")
+    __slots__ = ("_hash", "constant", "key", "name", "names", "terms")
 
     terms: tuple[tuple[Monomial, Fraction], ...]
     key: str
+    constant: int | None
+    """The integer this is, or None when it has names in it."""
+    name: str | None
+    """The single name this is, or None."""
+    names: tuple[str, ...]
+    """All names in it, sorted."""
 
     def __init__(self, terms: Mapping[Monomial, Fraction]) -> None:
         tick(len(terms))
-        kept = sorted((m, c) for m, c in terms.items() if c)
-        # longer monomials first, then by name: the constant comes last, as on paper
-        kept.sort(key=lambda item: (-sum(power for _, power in item[0]), item[0]))
-        self.terms = tuple(kept)
+        kept = [(m, c) for m, c in terms.items() if c]
+        if len(kept) > 1:
+            # longer monomials first, then by name: the constant comes last, as on paper
+            kept.sort(key=lambda item: (-sum(power for _, power in item[0]), item[0]))
+        self._set(tuple(kept))
+
+    def _set(self, terms: tuple[tuple[Monomial, Fraction], ...]) -> None:
+        """Fill the slots: almost every size is asked for them, again and again."""
+        self.terms = terms
+        self.name = None
+        self.constant = None
+        self.names = ()
+        if not terms:
+            self.constant = 0
+        elif len(terms) == 1 and not terms[0][0]:
+            value = terms[0][1]
+            self.constant = value.numerator if value.denominator == 1 else None
+        else:
+            self.names = tuple(sorted({name for monomial, _ in terms for name, _ in monomial}))
+            if len(terms) == 1 and terms[0][1] == 1 and len(terms[0][0]) == 1 and terms[0][0][0][1] == 1:
+                self.name = self.names[0]
         self.key = self._text()
-        self._hash = hash(self.terms)
+        self._hash = hash(self.key)
 
     @staticmethod
     def of(value: Dim | str | int | Fraction) -> Dim:
         """The dimension for a name or a number."""
         if isinstance(value, Dim):
             return value
+        tick()
+        made = Dim.__new__(Dim)
         if isinstance(value, str):
-            return Dim({((value, 1),): Fraction(1)})
-        return Dim({(): Fraction(value)})
-
-    @property
-    def constant(self) -> int | None:
-        """The integer this is, or None when it has names in it."""
-        if not self.terms:
-            return 0
-        if len(self.terms) == 1 and self.terms[0][0] == ():
-            value = self.terms[0][1]
-            return int(value) if value.denominator == 1 else None
-        return None
-
-    @property
-    def name(self) -> str | None:
-        """The single name this is, or None."""
-        if len(self.terms) == 1 and self.terms[0][1] == 1:
-            monomial = self.terms[0][0]
-            if len(monomial) == 1 and monomial[0][1] == 1:
-                return monomial[0][0]
-        return None
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """All names in it, sorted."""
-        return tuple(sorted({name for monomial, _ in self.terms for name, _ in monomial}))
+            made.terms = ((((value, 1),), ONE),)
+            made.constant, made.name, made.names = None, value, (value,)
+            made.key = value
+        elif isinstance(value, int):
+            made.terms = (((), Fraction(value)),) if value else ()
+            made.constant, made.name, made.names = int(value), None, ()
+            made.key = str(made.constant)
+        else:
+            made._set((((), Fraction(value)),) if value else ())
+            return made
+        made._hash = hash(made.key)
+        return made
 
     def __add__(self, other: Dim | int) -> Dim:
+        added = Dim.of(other)
+        if self.constant is not None and added.constant is not None:
+            return Dim.of(self.constant + added.constant)
         total = dict(self.terms)
-        for monomial, coefficient in Dim.of(other).terms:
-            total[monomial] = total.get(monomial, Fraction(0)) + coefficient
+        for monomial, coefficient in added.terms:
+            total[monomial] = total.get(monomial, ZERO) + coefficient
         return Dim(total)
 
     def __sub__(self, other: Dim | int) -> Dim:
-        return self + Dim.of(other) * Fraction(-1)
+        subtracted = Dim.of(other)
+        if self.constant is not None and subtracted.constant is not None:
+            return Dim.of(self.constant - subtracted.constant)
+        return self + subtracted * Fraction(-1)
 
     def __mul__(self, other: Dim | int | Fraction) -> Dim:
-        total: dict[Monomial, Fraction] = {}
         factor = Dim.of(other)
+        if self.constant is not None and factor.constant is not None:
+            return Dim.of(self.constant * factor.constant)
+        total: dict[Monomial, Fraction] = {}
         check_terms(len(self.terms) * len(factor.terms))
         for left, a in self.terms:
             for right, b in factor.terms:
@@ -84,11 +105,11 @@ class Dim:
                 for name, power in right:
                     powers[name] = powers.get(name, 0) + power
                 monomial = tuple(sorted(powers.items()))
-                total[monomial] = total.get(monomial, Fraction(0)) + a * b
+                total[monomial] = total.get(monomial, ZERO) + a * b
         return Dim(total)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Dim) and self.terms == other.terms
+        return self is other or (isinstance(other, Dim) and self.terms == other.terms)
 
     def __hash__(self) -> int:
         return self._hash
@@ -133,7 +154,11 @@ class Dim:
 
     def evaluate(self, sizes: Mapping[str, int]) -> int:
         """The integer for given sizes."""
-        total = Fraction(0)
+        if self.constant is not None:
+            return self.constant
+        if self.name is not None and self.name in sizes:
+            return int(sizes[self.name])
+        total = ZERO
         for monomial, coefficient in self.terms:
             part = coefficient
             for name, power in monomial:

@@ -48,18 +48,26 @@ def stable(*roots: Node) -> tuple[Node, ...]:
     >>> node == scale(-1, elementwise("softplus", scale(-1, z)))
     True
     """
-    return _hoisted(_narrowed(_guarded(_cancelled(recognised(*roots)))))
+    return _hoisted(_narrowed(_guarded(_rebuilt(roots, *RECOGNISED, _cancel))))
 
 
-def _rebuilt(roots: Sequence[Node], rule: Rule) -> tuple[Node, ...]:
-    """Every node after a rule, from the leaves up."""
-    done: dict[bytes, Node] = {}
-    for node in postorder(*roots):
-        children = [done[child.digest] for child in node.children]
-        same = all(child is old for child, old in zip(children, node.children, strict=True))
-        new = node if same else with_children(node, children)
-        done[node.digest] = rule(new) or new
-    return tuple(done[root.digest] for root in roots)
+def _rebuilt(roots: Sequence[Node], *rules: Rule) -> tuple[Node, ...]:
+    """Every node after a rule, from the leaves up; then after the next rule."""
+    current = tuple(roots)
+    order = list(postorder(*current))
+    for rule in rules:
+        changed: dict[bytes, Node] = {}
+        for node in order:
+            new = node
+            if changed and any(child.digest in changed for child in node.children):
+                new = with_children(node, [changed.get(child.digest, child) for child in node.children])
+            new = rule(new) or new
+            if new is not node:
+                changed[node.digest] = new
+        if changed:
+            current = tuple([changed.get(root.digest, root) for root in current])
+            order = list(postorder(*current))
+    return current
 
 
 # --- logarithms ----------------------------------------------------------------------------------
@@ -67,7 +75,7 @@ def _rebuilt(roots: Sequence[Node], rule: Rule) -> tuple[Node, ...]:
 
 def recognised(*roots: Node) -> tuple[Node, ...]:
     """The logarithm of a probability as a function of its own, and cross-entropy of logits in the usual form."""
-    return _rebuilt(_rebuilt(_rebuilt(roots, _logarithm), _quotient), _logits)
+    return _rebuilt(roots, *RECOGNISED)
 
 
 SMOOTH = {"det": "smooth_det", "adj": "smooth_adj"}
@@ -439,6 +447,10 @@ def _sizes_of(node: Node) -> dict[int, Dim]:
     return dict(enumerate(node.sizes if isinstance(node, Product) else node.shape))
 
 
+RECOGNISED: Sequence[Rule] = (_logarithm, _quotient, _logits)
+"""What `recognised` does, in this order."""
+
+
 def _shorter(node: Node, terms: Terms) -> Node | None:
     """The sum of terms with products of short sums written out, when that is shorter than the node."""
     pending = list(reversed(terms))
@@ -504,10 +516,6 @@ def _length(node: Node) -> int:
 
 
 # --- quotients that cancel -----------------------------------------------------------------------
-
-
-def _cancelled(roots: Sequence[Node]) -> tuple[Node, ...]:
-    return _rebuilt(roots, _cancel)
 
 
 def _cancel(node: Node) -> Node | None:
@@ -777,7 +785,10 @@ def _away_from_zero(node: Node) -> bool:
 def _narrowed(roots: Sequence[Node]) -> tuple[Node, ...]:
     """The diagonal of a matrix product as sums over its rows, where nothing else of the product is used."""
     whole = {root.digest for root in roots}
-    for node in reversed(list(postorder(*roots))):
+    order = list(postorder(*roots))
+    if not any(len(set(f.labels)) < len(f.labels) for node in order if isinstance(node, Product) for f in node.factors):
+        return tuple(roots)
+    for node in reversed(order):
         # consumers come first
         if isinstance(node, Product):
             whole.update(f.node.digest for f in node.factors if len(set(f.labels)) == len(f.labels))
@@ -848,7 +859,8 @@ def _hoisted(roots: Sequence[Node]) -> tuple[Node, ...]:
     A sum that several nodes use is multiplied once, where it is.
     """
     uses: dict[bytes, int] = {}
-    for node in postorder(*roots):
+    order = list(postorder(*roots))
+    for node in order:
         for child in node.children:
             uses[child.digest] = uses.get(child.digest, 0) + 1
     parts: dict[bytes, tuple[tuple[tuple[Node, Exact], ...], Node]] = {}
@@ -862,7 +874,7 @@ def _hoisted(roots: Sequence[Node]) -> tuple[Node, ...]:
             whole[node.digest] = known
         return known
 
-    for node in postorder(*roots):
+    for node in order:
         if not node.children:
             parts[node.digest] = (), node
         elif isinstance(node, Product) and node.order:

@@ -121,7 +121,10 @@ def _rebuild(node: Node, done: Mapping[bytes, Node], consumers: Mapping[bytes, i
             built = node
         else:
             built.cache.update(node.cache)
-    built.cache["settled"] = _mergeable(built)
+    mergeable = _mergeable(built)
+    # the transpose of a symmetric product is known to be the product only when it is built again
+    if not (mergeable and isinstance(built, Product) and len(built.factors) == 1):
+        built.cache["settled"] = mergeable
     return built
 
 
@@ -130,7 +133,7 @@ def _stays(node: Node, consumers: Mapping[bytes, int]) -> bool:
     if isinstance(node, Map):
         return True
     if isinstance(node, Product):
-        # the transpose of a symmetric matrix is known to be the matrix only when it is built again
+        # one factor may be the transpose of a symmetric matrix
         return len(node.factors) > 1 and not any(consumers[child] == 1 for child in _mergeable(node))
     if not isinstance(node, Sum) or any(isinstance(child, Sum) for child in node.children):
         return False

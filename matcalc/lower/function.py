@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context
 from difflib import get_close_matches
-from functools import partial
+from functools import cached_property, partial
 from hashlib import blake2b
 from importlib import import_module
 from itertools import repeat
@@ -96,12 +96,35 @@ class ArgumentSpec(NamedTuple):
     properties: frozenset[str] = frozenset()
 
 
-class _Code(NamedTuple):
-    """A function made from the text of a program, and the sizes that it takes: parameter and name of the size."""
+Load = Callable[[str, Sequence[str]], Callable[..., Any]]
+"""Makes a function of a text and the names from outside that it uses."""
 
-    function: Callable[..., Any]
-    parameters: tuple[tuple[str, str], ...]
-    program: Program
+
+class _Code:
+    """A program, and its text for arrays of any size, which is written and compiled when it is first needed."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self._loaded: Callable[..., Any] | None = None
+
+    @cached_property
+    def text(self) -> Source:
+        return function_source(self.program)
+
+    @cached_property
+    def parameters(self) -> Mapping[str, str]:
+        """The parameter of every size that the function takes by name."""
+        unbound = [size.name for size in self.program.sizes if size.argument == -1]
+        if not unbound:
+            return {}
+        names = program_names(self.program)
+        return {name: names.sizes[name] for name in unbound if _takes(self.text.text, names.sizes[name])}
+
+    def function(self, load: Load) -> Callable[..., Any]:
+        """The function of the text."""
+        if self._loaded is None:
+            self._loaded = load(self.text.text, self.text.required)
+        return self._loaded
 
 
 class _Bound(NamedTuple):
@@ -211,33 +234,7 @@ def compiled(
     shapes: the shapes of the results.
     single: whether the function returns its one result instead of a tuple.
     """
-    names = user_names(program)
-    text, parameters = _runnable(program)
-    passed = {size.name: names.sizes[size.name] for size in program.sizes if size.argument == -1}
-    return Compiled(
-        program=program,
-        text=text.text,
-        required=text.required,
-        source=module_source(program),
-        arguments=program.arguments,
-        shapes=tuple(shapes),
-        passed=passed,
-        parameters=parameters,
-        nonzero=program.nonzero,
-        fits=program.fits,
-        choices=program.choices,
-        single=single,
-        check=check,
-        backend=backend,
-    )
-
-
-def _runnable(program: Program) -> tuple[Source, dict[str, str]]:
-    """The text to run, and the parameter of every size that it takes by name."""
-    names = program_names(program)
-    text = function_source(program)
-    unbound = [size.name for size in program.sizes if size.argument == -1]
-    return text, {name: names.sizes[name] for name in unbound if _takes(text.text, names.sizes[name])}
+    return Compiled(program=program, shapes=tuple(shapes), single=single, check=check, backend=backend)
 
 
 def _takes(text: str, name: str) -> bool:
@@ -249,52 +246,33 @@ def _takes(text: str, name: str) -> bool:
 class Compiled:
     """A NumPy function of named arrays.
 
-    ``source`` is what is run, as a module in the user's names; ``arguments`` the arguments with their shapes. It
-    may be pickled and called from several threads. Results are new arrays of the working type: float32 when all
-    floating-point arguments are float32, else float64.
+    ``arguments`` are the arguments with their shapes. It may be pickled and called from several threads. Results are
+    new arrays of the working type: float32 when all floating-point arguments are float32, else float64.
     """
 
     __slots__ = (
-        "__weakref__", "_bounds", "_checked", "_fields", "_function", "_fusible", "_met", "_names", "_orders", "_quiet",
-        "_sizes", "arguments", "backend", "check", "choices", "fits", "nonzero", "parameters", "passed",
-        "program", "recipe", "required", "result_shapes", "single", "source", "surroundings", "text",
+        "__weakref__", "_bounds", "_checked", "_code", "_fusible", "_met", "_names", "_orders", "_quiet", "_sizes",
+        "_source", "arguments", "backend", "check", "choices", "fits", "nonzero", "passed", "program", "recipe",
+        "result_shapes", "single", "surroundings",
     )  # fmt: skip
 
     def __init__(
         self,
         *,
         program: Program,
-        text: str,
-        required: Sequence[str],
-        source: str,
-        arguments: Sequence[Argument],
         shapes: Sequence[Shape],
-        passed: Mapping[str, str],
-        parameters: Mapping[str, str],
-        nonzero: Sequence[Dim],
-        fits: Sequence[tuple[Dim, Dim]],
-        choices: Sequence[Choice],
         single: bool,
         check: bool,
         backend: str = "numpy",
     ) -> None:
-        self._fields: dict[str, Any] = {
-            "program": program, "text": text, "required": tuple(required), "source": source,
-            "arguments": tuple(arguments), "shapes": tuple(shapes), "passed": dict(passed),
-            "parameters": dict(parameters), "nonzero": tuple(nonzero), "fits": tuple(fits),
-            "choices": tuple(choices), "single": single, "check": check, "backend": backend,
-        }  # fmt: skip
         self.program = program
-        self.text = text
-        self.required = tuple(required)
-        self.source = source
-        self.arguments = tuple(arguments)
+        self.arguments = program.arguments
         self.result_shapes = tuple(shapes)
-        self.passed = dict(passed)
-        self.parameters = dict(parameters)
-        self.nonzero = tuple(nonzero)
-        self.fits = tuple(fits)
-        self.choices = tuple(choices)
+        unbound = [size.name for size in program.sizes if size.argument == -1]
+        self.passed = {name: user_names(program).sizes[name] for name in unbound} if unbound else {}
+        self.nonzero = program.nonzero
+        self.fits = program.fits
+        self.choices = program.choices
         self.single = single
         self.check = check
         self.backend = backend
@@ -314,10 +292,15 @@ class Compiled:
         self._bounds: dict[tuple[Any, ...], _Bound] = {}
         self._orders: dict[tuple[int, ...], _Code] = {}
         self._met = 0
-        self._function = self._load(self.text, self.required)
+        self._code = _Code(program)
+        self._source: str | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self._fields,)
+        fields = {
+            "program": self.program, "shapes": self.result_shapes, "single": self.single, "check": self.check,
+            "backend": self.backend,
+        }  # fmt: skip
+        return _rebuild, (fields,)
 
     def __repr__(self) -> str:
         return f"<compiled function of {', '.join(argument.name for argument in self.arguments)}>"
@@ -326,6 +309,28 @@ class Compiled:
     def shapes(self) -> dict[str, Shape]:
         """The shape of every argument, by name."""
         return {argument.name: argument.shape for argument in self.arguments}
+
+    @property
+    def source(self) -> str:
+        """What is run, as a module in the user's names."""
+        if self._source is None:
+            self._source = module_source(self.program)
+        return self._source
+
+    @property
+    def text(self) -> str:
+        """The text that runs where there is none for the sizes of the arrays."""
+        return self._code.text.text
+
+    @property
+    def parameters(self) -> Mapping[str, str]:
+        """The parameter of every size that this text takes by name."""
+        return self._code.parameters
+
+    @property
+    def _function(self) -> Callable[..., Any]:
+        """The function of this text."""
+        return self._code.function(self._load)
 
     def _load(
         self,
@@ -512,11 +517,11 @@ class Compiled:
         """Find the named sizes from the shapes, check that every shape is the declared one, and remember it."""
         sizes, results = self.fitted(shapes, given)
         code = self._code_for(sizes)
-        passed = {parameter: sizes[name] for parameter, name in code.parameters}
         self._met += 1
         planned = self.plan(sizes, code.program) if self._met <= PLANNED or _is_long(results) else None
         if planned is None:
-            bound = _Bound(sizes, results, code.function, passed)
+            passed = {parameter: sizes[name] for name, parameter in code.parameters.items()}
+            bound = _Bound(sizes, results, code.function(self._load), passed)
         else:
             bound = _Bound(sizes, results, self._load(*planned, keep=self._met <= SIGNATURES), {})
         if self._fusible is not None:
@@ -606,7 +611,7 @@ class Compiled:
             code.program,
             known,
             orders,
-            function_source(code.program).text,
+            code.text.text,
             chosen=code.program is not self.program,
             representative=sizes is None,
             machine=machine or Machine(threads=product_threads()),
@@ -685,11 +690,7 @@ class Compiled:
 
     def _code_for(self, sizes: Mapping[str, int]) -> _Code:
         """The function in the best order of products for some sizes; the default one where that is hardly worse."""
-        default = _Code(
-            self._function,
-            tuple((parameter, name) for name, parameter in self.parameters.items()),
-            self.program,
-        )
+        default = self._code
         if self.recipe is None or any(name not in sizes for choice in self.choices for name in _names_of(choice)):
             return default
         # sizes that are close have the same best order
@@ -703,10 +704,7 @@ class Compiled:
             before, best, _ = _compared(choice, sizes)
             taken, possible = taken + before, possible + best
         if taken > WORTHWHILE * possible and taken - possible > LEAST_GAIN:
-            program = lower_program(self.recipe.outputs, self.recipe.arguments, {**self.recipe.sizes, **sizes})
-            text, parameters = _runnable(program)
-            function = self._load(text.text, text.required)
-            code = _Code(function, tuple((parameter, name) for name, parameter in parameters.items()), program)
+            code = _Code(lower_program(self.recipe.outputs, self.recipe.arguments, {**self.recipe.sizes, **sizes}))
         recent = list(self._orders.items())[1 - ORDERS :]
         self._orders = {**dict(recent), scale: code}
         return code

@@ -99,6 +99,45 @@ def view_along(array: Array, labels: Sequence[int], kept: Sequence[int]) -> Arra
 # --- contraction ---------------------------------------------------------------------------------
 
 
+class _Form(NamedTuple):
+    """How an array is brought into the form that a step takes: summed, its axes reordered, and in another shape.
+
+    Nothing stands for what is not to be done.
+    """
+
+    summed: tuple[int, ...] | None
+    axes: tuple[int, ...] | None
+    shape: tuple[int, ...] | None
+
+    def of(self, array: Array) -> Array:
+        """The array in this form."""
+        if self.summed is not None:
+            array = np.add.reduce(array, axis=self.summed)
+        if self.axes is not None:
+            array = array.transpose(self.axes)
+        return array if self.shape is None else array.reshape(self.shape)
+
+
+class _Step(NamedTuple):
+    """The product of two arrays by their numbers: of matrices, of which ``shape`` is the result's, or entrywise."""
+
+    left: int
+    right: int
+    first: _Form
+    second: _Form
+    is_matrix: bool
+    shape: tuple[int, ...]
+
+
+class _Plan(NamedTuple):
+    """A contraction: the labels of operands that have one twice, the steps, the form of the last array, its shape."""
+
+    repeated: tuple[tuple[int, tuple[int, ...]], ...]
+    steps: tuple[_Step, ...]
+    last: _Form
+    shape: tuple[int, ...]
+
+
 def contract(operands: Sequence[Operand], out: Sequence[int], lengths: Mapping[int, int], dtype: Any) -> Array:
     """The product of arrays, summed over the labels that are not in ``out``, repeated along those that no array has.
 
@@ -108,72 +147,93 @@ def contract(operands: Sequence[Operand], out: Sequence[int], lengths: Mapping[i
     out: distinct labels.
     dtype: the type of the result where there are no operands.
     """
-    pending: dict[int, Operand] = {
-        place: (view_along(array, labels, once(labels)), once(labels)) for place, (array, labels) in enumerate(operands)
-    }
-    known = tuple([(label, lengths[label]) for label in sorted({label for _, labels in operands for label in labels})])
-    for number, (first, second) in enumerate(
-        _order(tuple([labels for _, labels in pending.values()]), tuple(out), known), len(operands)
-    ):
-        left, right = pending.pop(first), pending.pop(second)
-        rest = {*out, *(label for _, labels in pending.values() for label in labels)}
-        one, other = _summed(left, rest | set(right[1])), _summed(right, rest | set(left[1]))
-        pending[number] = _pair(one, other, rest, lengths)
-    if not pending:
+    if not operands:
         return np.ones([lengths[label] for label in out], dtype)
-    (last,) = pending.values()
-    array, labels = _summed(last, set(out))
-    aligned = _aligned(array, labels, out)
-    shape = tuple([lengths[label] for label in out])
-    return aligned if aligned.shape == shape else np.broadcast_to(aligned, shape)
+    plan = _planned(tuple([labels for _, labels in operands]), tuple(out), tuple(lengths.items()))
+    pending: dict[int, Array] = {place: array for place, (array, _) in enumerate(operands)}
+    for place, labels in plan.repeated:
+        pending[place] = view_along(pending[place], labels, once(labels))
+    for number, step in enumerate(plan.steps, len(operands)):
+        left, right = step.first.of(pending.pop(step.left)), step.second.of(pending.pop(step.right))
+        pending[number] = np.matmul(left, right).reshape(step.shape) if step.is_matrix else left * right
+    (result,) = pending.values()
+    result = plan.last.of(result)
+    return result if result.shape == plan.shape else np.broadcast_to(result, plan.shape)
 
 
 @lru_cache(maxsize=256)
-def _order(
+def _planned(
     operands: tuple[tuple[int, ...], ...], out: tuple[int, ...], lengths: tuple[tuple[int, int], ...]
-) -> tuple[tuple[int, int], ...]:
-    """The pairs to contract, in order; the result of a pair has the next free number."""
-    leaves = [Leaf(frozenset(labels), "array", labels[-1] if labels else None) for labels in operands]
-    return tuple(contraction_path(leaves, frozenset(out), dict(lengths)))
+) -> _Plan:
+    """The plan of a contraction for the labels of its operands and their lengths."""
+    known = dict(lengths)
+    pending = {place: once(labels) for place, labels in enumerate(operands)}
+    repeated = tuple([(place, operands[place]) for place, labels in pending.items() if labels != operands[place]])
+    leaves = [Leaf(frozenset(labels), "array", labels[-1] if labels else None) for labels in pending.values()]
+    steps: list[_Step] = []
+    for number, (first, second) in enumerate(contraction_path(leaves, frozenset(out), known), len(operands)):
+        left, right = pending.pop(first), pending.pop(second)
+        needed = {*out, *(label for labels in pending.values() for label in labels)}
+        step, pending[number] = _step((first, second), left, right, needed, known)
+        steps.append(step)
+    (last,) = pending.values()
+    return _Plan(repeated, tuple(steps), _aligned(last, set(out), out, known), tuple([known[label] for label in out]))
 
 
-def _summed(operand: Operand, needed: set[int]) -> Operand:
-    """An operand without the labels that nothing else needs."""
-    array, labels = operand
-    axes = tuple([axis for axis, label in enumerate(labels) if label not in needed])
-    if not axes:
-        return operand
-    return np.sum(array, axis=axes), tuple([label for label in labels if label in needed])
-
-
-def _pair(left: Operand, right: Operand, needed: set[int], lengths: Mapping[int, int]) -> Operand:
-    """The product of two arrays, summed over what is not needed: an entrywise or a matrix product."""
-    (a, own), (b, other) = left, right
+def _step(
+    places: tuple[int, int],
+    left: tuple[int, ...],
+    right: tuple[int, ...],
+    needed: set[int],
+    lengths: Mapping[int, int],
+) -> tuple[_Step, tuple[int, ...]]:
+    """The product of two arrays, summed over what is not needed, and the labels of its result."""
+    kept_left, kept_right = needed | set(right), needed | set(left)
+    own = [label for label in left if label in kept_left]
+    other = [label for label in right if label in kept_right]
     summed = [label for label in own if label in other and label not in needed]
     if not summed:
         labels = once((*own, *other))
-        return _aligned(a, own, labels) * _aligned(b, other, labels), labels
+        first, second = _aligned(left, kept_left, labels, lengths), _aligned(right, kept_right, labels, lengths)
+        return _Step(*places, first, second, is_matrix=False, shape=()), labels
     batch = [label for label in own if label in other and label in needed]
     rows = [label for label in own if label not in other]
     columns = [label for label in other if label not in own]
-    first = _stacked(a, own, (batch, rows, summed), lengths)
-    second = _stacked(b, other, (batch, summed, columns), lengths)
+    first = _stacked(left, kept_left, (batch, rows, summed), lengths)
+    second = _stacked(right, kept_right, (batch, summed, columns), lengths)
     labels = (*batch, *rows, *columns)
-    return np.matmul(first, second).reshape([lengths[label] for label in labels]), labels
+    shape = tuple([lengths[label] for label in labels])
+    return _Step(*places, first, second, is_matrix=True, shape=shape), labels
 
 
-def _stacked(array: Array, labels: Sequence[int], groups: Sequence[Sequence[int]], lengths: Mapping[int, int]) -> Array:
-    """The array with the axes of each group stacked into one; no axis for a first group that is empty."""
-    order = [label for group in groups for label in group]
-    shape = [along(group, lengths) for place, group in enumerate(groups) if group or place]
-    return array.transpose([labels.index(label) for label in order]).reshape(shape)
+def _stacked(
+    labels: Sequence[int], kept: set[int], groups: Sequence[Sequence[int]], lengths: Mapping[int, int]
+) -> _Form:
+    """The form with the axes of each group but the first stacked into one."""
+    batch, *stacked = groups
+    shape = (*(lengths[label] for label in batch), *(along(group, lengths) for group in stacked))
+    return _form(labels, kept, [label for group in groups for label in group], shape, lengths)
 
 
-def _aligned(array: Array, labels: Sequence[int], order: Sequence[int]) -> Array:
-    """A view with the axes in an order, of length 1 where the array has none."""
+def _aligned(labels: Sequence[int], kept: set[int], order: Sequence[int], lengths: Mapping[int, int]) -> _Form:
+    """The form with the axes in an order, of length 1 where the array has none."""
     present = [label for label in order if label in labels]
-    moved = array.transpose([labels.index(label) for label in present])
-    return moved[tuple([slice(None) if label in labels else None for label in order])]
+    shape = tuple([lengths[label] if label in labels else 1 for label in order])
+    return _form(labels, kept, present, shape, lengths)
+
+
+def _form(
+    labels: Sequence[int], kept: set[int], order: Sequence[int], shape: tuple[int, ...], lengths: Mapping[int, int]
+) -> _Form:
+    """The form of an array with some labels: those that are not kept summed, the others in an order, then a shape."""
+    summed = tuple([axis for axis, label in enumerate(labels) if label not in kept])
+    rest = [label for label in labels if label in kept]
+    axes = tuple([rest.index(label) for label in order])
+    return _Form(
+        summed or None,
+        None if axes == tuple(range(len(axes))) else axes,
+        None if shape == tuple([lengths[label] for label in order]) else shape,
+    )
 
 
 # --- sums of networks ----------------------------------------------------------------------------
@@ -181,15 +241,20 @@ def _aligned(array: Array, labels: Sequence[int], order: Sequence[int]) -> Array
 
 def applied(networks: Sequence[Network], array: Array, shape: tuple[int, ...], dtype: Any) -> Array:
     """The sum of the networks as matrices, times columns: from variable shape + (K,) to ``shape`` + (K,)."""
-    result = np.zeros((*shape, array.shape[-1]), dtype)
+    result: Array | None = None
     for network in networks:
         lengths = {**network.lengths, COLUMN: array.shape[-1]}
         operands = [*network.parts, (array, (*network.columns, COLUMN))]
-        kept = (*once(network.rows), COLUMN)
-        value = contract(operands, kept, lengths, dtype)
-        place = view_along(result, (*network.rows, COLUMN), kept)
-        np.add(place, network.number * value, out=place)
-    return result
+        rows = (*network.rows, COLUMN)
+        kept = once(rows)
+        value = network.number * contract(operands, kept, lengths, dtype)
+        if result is None and kept == rows:
+            result = value
+            continue
+        result = np.zeros((*shape, array.shape[-1]), dtype) if result is None else result
+        place = view_along(result, rows, kept)
+        np.add(place, value, out=place)
+    return np.zeros((*shape, array.shape[-1]), dtype) if result is None else result
 
 
 def formed(networks: Sequence[Network], lead: Sequence[int], dtype: Any) -> Array:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -150,8 +152,8 @@ class DerivativeOperator:
     @property
     def method(self) -> str:
         """How `solve` finds the solution; empty where it cannot."""
-        found = self._methods()
-        return found[0].name if found else "conjugate gradients" if self.definite else ""
+        found = next(self._methods(), None)
+        return found.name if found else "conjugate gradients" if self.definite else ""
 
     # --- as a map --------------------------------------------------------------------------------
 
@@ -265,12 +267,13 @@ class DerivativeOperator:
         return _formed_as(form, self._solved(stacked, definite, tolerance), self.variable_shape)
 
     def _solved(self, right: Array, definite: bool | None, tolerance: float) -> Array:
-        found = self._methods()
         if not right.size:
             return np.zeros((*self.layout.columns, right.shape[-1]), right.dtype)
         limit = float(np.sqrt(np.finfo(right.dtype).eps))
         with np.errstate(all="ignore"):
-            for method in found:
+            found: list[Method] = []
+            for method in self._methods():
+                found.append(method)
                 solution = self._attempt(method, right, limit)
                 if solution is not None:
                     return solution
@@ -288,9 +291,9 @@ class DerivativeOperator:
             "H.linear_operator() works with the iterative methods of SciPy",
         )
 
-    def _methods(self) -> list[Method]:
+    def _methods(self) -> Iterator[Method]:
         if not self.networks or prod(self.output_shape) != prod(self.variable_shape):
-            return []
+            return iter(())
         return methods(System(self.networks, self.layout.rows, self.layout.columns, self.dtype))
 
     def _attempt(self, method: Method, right: Array, limit: float) -> Array | None:
@@ -311,8 +314,12 @@ class DerivativeOperator:
 
     def _relative_residual(self, right: Array, solution: Array) -> float:
         """The largest norm of the residual of a column, relative to that of the right-hand side."""
+        residual = right - self._product(solution)
+        if right.shape[-1] == 1:
+            norm = math.sqrt(np.vdot(right, right))
+            return math.sqrt(np.vdot(residual, residual)) / (norm if norm > 0 else 1)
         axes = tuple(range(right.ndim - 1))
-        left = np.sqrt(np.sum((right - self._product(solution)) ** 2, axis=axes))
+        left = np.sqrt(np.sum(residual**2, axis=axes))
         norms = np.sqrt(np.sum(right**2, axis=axes))
         return float(np.max(left / np.where(norms > 0, norms, 1), initial=0.0))
 

@@ -21,6 +21,7 @@ import matcalc as mc
 from matcalc import compressed
 from matcalc.errors import DomainError, ShapeError, Unsupported, UsageError
 from matcalc.expr.dims import Dim
+from matcalc.lower import networks, systems
 from matcalc.lower.compress import DENSE, Compressed
 from matcalc.lower.function import SIGNATURES
 from matcalc.lower.systems import System, methods
@@ -150,6 +151,8 @@ def compare_solutions(operator: mc.DerivativeOperator, want: Array) -> None:
     assert relative(operator.solve(right), expected) < 1e-9
     assert np.max(np.abs(operator @ operator.solve(right) - right), initial=0.0) < 1e-9
     system = System(operator.networks, operator.layout.rows, operator.layout.columns, operator.dtype)
+    costs = [method.cost for method in methods(system)]
+    assert costs == sorted(method.cost for way in systems.WAYS for method in way(system))
     for method in methods(system):
         try:
             found = method.solve(right.reshape(*operator.layout.rows, 1)).reshape(operator.variable_shape)
@@ -626,6 +629,86 @@ def test_sizes_are_evaluated_once(monkeypatch: pytest.MonkeyPatch) -> None:
         assert H.dtype == arrays["U"].dtype
         assert both(**arrays)[1][0].shape == (4, 2, *arrays["U"].shape)
     assert not counts
+
+
+def test_contractions_and_ways_to_solve_are_found_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+
+    def counted(way: Callable[[System], Any]) -> Callable[[System], Any]:
+        def found(system: System) -> Any:
+            tried.append(way.__name__)
+            return way(system)
+
+        return found
+
+    monkeypatch.setattr(systems, "WAYS", tuple(map(counted, systems.WAYS)))
+    f = mc.hessian("||X - U V^T||_F^2 + sum(U.^2)", "U", {"U": "matrix(n, k)", "V": "matrix(m, k)"}, form="operator")
+    rng = np.random.default_rng(0)
+    # sizes that no other test has
+    points = [{"X": rng.random((31, 37)), "U": rng.random((31, 3)), "V": rng.random((37, 3))} for _ in range(3)]
+    for H in (f(**points[0]), f(**points[1]).T.T):
+        H.solve(H @ np.ones((31, 3)))
+    once = networks._planned.cache_info().misses
+    tried.clear()
+    g = rng.random((31, 3))
+    H = f(**points[2])
+    assert relative(H.solve(H @ g), g) < 1e-12
+    assert networks._planned.cache_info().misses == once
+    assert len(tried) == 1
+
+
+def test_an_operator_is_used_by_several_threads_from_the_start() -> None:
+    f = mc.hessian(
+        "||M .* (X - U V^T)||_F^2 + sum(U.^2)", "U", {"U": "matrix(n, k)", "V": "matrix(m, k)"}, form="operator"
+    )
+    rng = np.random.default_rng(0)
+    shapes = {"M": (60, 40), "X": (60, 40), "U": (60, 4), "V": (40, 4)}
+    arrays = {name: rng.standard_normal(shape) for name, shape in shapes.items()}
+    g = rng.standard_normal((60, 4))
+    want = f(**arrays).todense()
+    for _ in range(5):
+        shared = f(**arrays)
+        start = threading.Barrier(8)
+        found: list[tuple[Array, Array]] = []
+
+        def use(shared: Any = shared, start: Any = start, found: Any = found) -> None:
+            start.wait()
+            found.append((shared @ g, (shared.T @ shared.solve(g))))
+
+        threads = [threading.Thread(target=use) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(found) == 8
+        for product, solved in found:
+            assert relative(product, np.tensordot(want, g, 2)) < 1e-12
+            assert relative(solved, g) < 1e-10
+
+
+def test_calls_of_several_shapes_and_types_in_several_threads() -> None:
+    f = mc.hessian("||M .* (X - U V^T)||_F^2", ("U", "V"), {"U": "matrix(n, k)", "V": "matrix(m, k)"}, form="operator")
+    rng = np.random.default_rng(0)
+    points = []
+    for n, dtype in ((3, np.float64), (4, np.float32), (5, np.float64), (4, np.float64)):
+        shapes = {"M": (n, 6), "X": (n, 6), "U": (n, 2), "V": (6, 2)}
+        points.append({name: rng.standard_normal(shape).astype(dtype) for name, shape in shapes.items()})
+    want = [f(**arrays)[0][1].todense() for arrays in points]
+    wrong: list[int] = []
+
+    def call(first: int) -> None:
+        for turn in range(60):
+            place = (first * turn + first) % len(points)
+            got = f(**points[place])[0][1]
+            if got.dtype != want[place].dtype or not np.array_equal(got.todense(), want[place]):
+                wrong.append(place)
+
+    threads = [threading.Thread(target=call, args=(first,)) for first in range(1, 7)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
 
 
 def test_only_the_last_few_shapes_are_remembered() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .compress import groups_of, open_labels
-from .networks import COLUMN, Array, Network, Operand, along, contract, formed, once
+from .networks import COLUMN, Array, Frame, Network, Operand, along, contract, formed, once
 
 MOST_FORMED = 2**25
 """No array of more entries than this is formed to solve a system (256 MB in double precision)."""
@@ -50,10 +51,34 @@ class Method(NamedTuple):
     conclusive: bool = True
 
 
-def methods(system: System) -> list[Method]:
-    """The exact ways to solve a system, the cheapest first."""
-    found = [*_by_blocks(system), *_by_factors(system), *_by_eigenvalues(system), *_by_low_rank(system)]
-    return sorted(found, key=lambda method: method.cost)
+def methods(system: System) -> Iterator[Method]:
+    """The exact ways to solve a system, the cheapest first, each found when it is asked for."""
+    places = {id(array): place for place, array in enumerate(array for n in system.networks for array, _ in n.parts)}
+    terms = [
+        Frame(n.number, n.rows, n.columns, tuple([(places[id(a)], labels) for a, labels in n.parts]), n.lengths)
+        for n in system.networks
+    ]
+    shapes = tuple([array.shape for n in system.networks for array, _ in n.parts])
+    known = tuple([(term.rows, term.columns, term.parts, tuple(term.lengths.items())) for term in terms])
+    for place in _ranked(known, shapes, system.output_shape, system.variable_shape):
+        yield from WAYS[place](system)
+
+
+@lru_cache(maxsize=64)
+def _ranked(
+    terms: tuple[tuple[Any, ...], ...],
+    shapes: tuple[tuple[int, ...], ...],
+    output_shape: tuple[int, ...],
+    variable_shape: tuple[int, ...],
+) -> tuple[int, ...]:
+    """The ways to solve a system by their places, the cheapest first: shapes and which arrays are one decide."""
+    arrays = [np.broadcast_to(0.0, shape) for shape in shapes]
+    networks = [
+        Frame(1.0, rows, columns, parts, dict(lengths)).filled(arrays) for rows, columns, parts, lengths in terms
+    ]
+    system = System(tuple(networks), output_shape, variable_shape, np.dtype(float))
+    costs = [(method.cost, place) for place, way in enumerate(WAYS) for method in way(system)]
+    return tuple([place for _, place in sorted(costs)])
 
 
 # --- axes that all terms tie ---------------------------------------------------------------------
@@ -416,6 +441,10 @@ def _halves(network: Network, dtype: Any) -> tuple[Array, Array]:
     beside = contract(right, (*shared, *network.columns), network.lengths, dtype)
     height, width = (along(labels, network.lengths) for labels in (network.rows, network.columns))
     return network.number * above.reshape(height, rank), beside.reshape(rank, width)
+
+
+WAYS: tuple[Callable[[System], Iterator[Method]], ...] = (_by_blocks, _by_factors, _by_eigenvalues, _by_low_rank)
+"""The exact ways to solve a system; each finds one method or none."""
 
 
 # --- conjugate gradients -------------------------------------------------------------------------

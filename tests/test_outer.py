@@ -15,12 +15,16 @@ import matcalc as mc
 from matcalc.expr.build import add, einsum, elementwise, is_zero, product, variables
 from matcalc.expr.dims import Dim
 from matcalc.expr.nodes import Node, Product, Structure, Variable, postorder
+from matcalc.lower.arrays import outer_slices
 from matcalc.lower.cost import cost
 from matcalc.lower.function import compiled
 from matcalc.lower.graph import lower
+from matcalc.lower.order import Leaf, contraction_path
 from matcalc.lower.outer import outer_last, with_network
 from matcalc.lower.passes import optimize
 from matcalc.lower.program import Argument, Program
+from matcalc.lower.schedule import slice_entries
+from matcalc.lower.workspace import aligned_empty
 
 N = Dim.of("n")
 X, Y, Z = (Variable(name, (N,)) for name in "xyz")
@@ -193,3 +197,65 @@ def test_deep_graphs_take_no_recursion() -> None:
     (new,) = outer_last(node)
     outer = [part for part in postorder(new) if part.shape == (N, N) and part != A]
     assert len(outer) == 1
+
+
+def test_the_last_axes_are_multiplied_first() -> None:
+    """``S_ac x_b x_d``: with S x first, the last step runs along two axes at once."""
+    leaves = [Leaf(frozenset({0, 2})), Leaf(frozenset({1})), Leaf(frozenset({3}))]
+    sizes = dict.fromkeys(range(4), 30)
+    assert contraction_path(leaves, frozenset(range(4)), sizes) == [(0, 2), (1, 3)]
+    # also behind many factors, of which pairs are taken greedily
+    ring = [Leaf(frozenset({4 + place, 4 + (place + 1) % 9})) for place in range(9)]
+    every = dict.fromkeys(range(13), 30)
+    labels = [leaf.labels for leaf in (*leaves, *ring)]
+    for left, right in contraction_path([*leaves, *ring], frozenset(range(4)), every):
+        labels.append(labels[left] | labels[right])
+    last = contraction_path([*leaves, *ring], frozenset(range(4)), every)[-1]
+    assert {labels[operand] & {*range(4)} for operand in last} == {frozenset({1}), frozenset({0, 2, 3})}
+
+
+SHAPES = ((3, 4, 5, 6), (2, 3, 4, 1, 5), (1, 7, 300), (5, 1, 9), (4, 3, 2))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_slices_of_outer_products(shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(5)
+    for before in range(1, len(shape) - 1):
+        for own in range(1, len(shape) - before):
+            vector = rng.normal(size=(*shape[before : before + own], *(1,) * (len(shape) - before - own)))
+            slices = rng.normal(size=(*shape[:before], *(1,) * own, *shape[before + own :]))
+            slices.flat[0] = np.inf
+            for out in (np.empty(shape), np.empty(shape[::-1]).T, np.empty((*shape, 2))[..., 0]):
+                # calls run without warnings: BLAS multiplies infinity by the zeros behind the last row
+                with np.errstate(invalid="ignore"):
+                    outer_slices(vector, slices, out)
+                np.testing.assert_array_equal(out, vector * slices)
+            if all(length > 1 for length in vector.shape[:own]):
+                assert slice_entries(vector.shape, slices.shape, shape) == np.prod(shape[before:])
+    assert slice_entries(shape, shape, shape) == 0
+    assert slice_entries(shape[1:], shape, shape) == 0
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_slices_are_scheduled(dtype: Any) -> None:
+    """A transposed tensor, whose rows are not in order in memory, and its outer product with a vector."""
+    function = mc.parse(
+        "einsum('ijk,l->ilkj', F, x)", vars={"F": "tensor(m, n, k)", "x": "vector(p)"}
+    ).compile()  # fmt: skip
+    rng = np.random.default_rng(3)
+    F, x = rng.normal(size=(4, 60, 70)).astype(dtype), rng.normal(size=5).astype(dtype)
+    sizes = {"m": 4, "n": 60, "k": 70, "p": 5}
+    assert "outer_slices" in function.explain_plan(sizes)
+    for _ in range(3):
+        found = function(F=F, x=x)
+        assert found.dtype == dtype
+        np.testing.assert_array_equal(found, np.einsum("ijk,l->ilkj", F, x))
+
+
+def test_large_results_begin_on_large_pages() -> None:
+    for shape, alignment in (((5, 1 << 20), 1 << 21), ((7, 11), 64)):
+        array = aligned_empty(shape, float)
+        assert array.ctypes.data % alignment == 0
+        assert array.shape == shape
+        array[0, 0] = array[-1, -1] = 2.0
+        assert array[0, 0] + array[-1, -1] == 4.0

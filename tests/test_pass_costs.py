@@ -288,6 +288,11 @@ QUICKER: tuple[tuple[str, Callable[[], Function], Mapping[str, int]], ...] = (
         lambda: mc.value_and_grad("a' X b", "X", vars={"a": "vector(n)", "b": "vector(n)", "X": SQUARE}), {"n": 300},
     ),
     (
+        "outer_products",
+        lambda: mc.parse("einsum('ijk,l->ilkj', F, x)", vars={"F": "tensor(m, n, k)", "x": "vector(p)"}).compile(),
+        {"m": 30, "n": 80, "k": 90, "p": 40},
+    ),
+    (
         "long_rows", lambda: mc.grad("sum(exp(A B + C))", "B", vars={
             "A": "matrix(m, n)", "B": "matrix(n, p)", "C": "matrix(m, p)",
         }),

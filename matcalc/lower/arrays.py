@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,31 @@ def add_diagonal(matrix: Any, values: Any, overwrite: bool = False) -> Array:
     diagonal = np.einsum("...ii->...i", result)
     diagonal += values
     return result
+
+
+def outer_slices(vector: Array, slices: Array, out: Array) -> None:
+    """Several outer products into an array: the product of a vector with each of some rows.
+
+    >>> out = np.empty((2, 2, 3))
+    >>> outer_slices(np.array([[1.0], [10.0]]), np.array([[[1.0, 2.0, 3.0]], [[4.0, 5.0, 6.0]]]), out)
+    >>> out[1]
+    array([[ 4.,  5.,  6.],
+           [40., 50., 60.]])
+
+    Parameters
+    ----------
+    vector: a vector with axes of length 1 behind, which are those of the rows.
+    slices: the rows, with axes of length 1 where the vector has its own.
+    out: an array with all of these axes.
+    """
+    if not out.flags.c_contiguous:
+        np.multiply(vector, slices, out)
+        return
+    column = vector.reshape(-1, 1)
+    count = prod(out.shape[: out.ndim - vector.ndim])
+    rows = slices.reshape(count, 1, -1)
+    for row, part in zip(rows, out.reshape(count, len(column), rows.shape[-1]), strict=True):
+        np.dot(column, row, part)
 
 
 def embed(values: Any, axis: int, offset: int, size: int) -> Array:

@@ -387,6 +387,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "matmul": _matmul,
         "weighted_gram": _weighted_gram,
         "outer": _each(1),
+        "outer_slices": _each(1),
         "stack": _each(0),
         "tensordot": _tensordot,
         "cross": _each(3),

@@ -449,6 +449,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
     {
         "ufunc": _entrywise,
         "outer": _entrywise,
+        "outer_slices": _entrywise,
         "map": _entrywise,
         "reduce": _rows,
         "first_column": _rows,

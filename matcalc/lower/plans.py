@@ -231,6 +231,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         ),
         "stack": _constant("concatenate", "the steps of a recurrence in one array take one product for all of them"),
         "outer": _constant("gemm", "an outer product of this size is quicker as a product of matrices"),
+        "outer_slices": _constant("gemm", "outer products of this size are quicker as products of matrices"),
         "inner": _constant("dot"),
         "tensordot": _constant("gemm", "the axes that are summed are brought together"),
         "factorize": _factorize,

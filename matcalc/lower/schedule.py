@@ -35,6 +35,9 @@ LARGE_RESULT = 8192
 LARGE_OUTER = 1 << 14
 """Entries of a product of two vectors from which on a product of matrices takes half the time of an entrywise one."""
 
+LARGE_SLICE = 4096
+"""Entries of each of several outer products from which on products of matrices take half the time."""
+
 UNPACKED = 1_000_000
 SLOWEST = 4_000_000
 PART = 650_000
@@ -160,8 +163,9 @@ def symmetric_products(program: Program) -> Program:
 
 
 def outer_products(program: Program) -> Program:
-    """``u v^T`` as a product of matrices, where it is large."""
+    """``u v^T`` as a product of matrices, where it is large; of several, ``u_j V_ik``, one for each i."""
     shapes = shapes_of(program)
+    truths = {statement.target for statement in program.statements if is_truth(statement)}
     columns = {
         statement.target
         for statement in program.statements
@@ -174,9 +178,36 @@ def outer_products(program: Program) -> Program:
         for column, row in (statement.operands, statement.operands[::-1]):
             if column in columns and isinstance(row, int) and len(shapes[row]) == 1:
                 return statement._replace(operation="outer", operands=(column, row), parameters=())
+        for vector, slices in (statement.operands, statement.operands[::-1]):
+            if not isinstance(vector, int) or not isinstance(slices, int) or truths & {vector, slices}:
+                continue
+            if slice_entries(shapes[vector], shapes[slices], shapes[statement.target]) >= LARGE_SLICE:
+                return statement._replace(operation="outer_slices", operands=(vector, slices), parameters=())
         return statement
 
     return program._replace(statements=tuple(outer(statement) for statement in program.statements))
+
+
+def slice_entries(vector: Sizes, slices: Sizes, result: Sizes) -> int:
+    """The entries of an outer product of which an array is several: a vector times one row each; 0 if it is none.
+
+    >>> slice_entries((4, 1, 1), (3, 1, 5, 6), (3, 4, 5, 6))
+    120
+
+    Parameters
+    ----------
+    vector: the shape of the vector, with axes of length 1 behind.
+    slices: the shape of the rows, with axes of length 1 where the vector has its own.
+    result: the shape of the product.
+    """
+    before = len(result) - len(vector)
+    own = sum(1 for length in vector if length != 1)
+    if len(slices) != len(result) or before < 1 or not 0 < own < len(vector):
+        return 0
+    shape = (*result[:before], *(1,) * own, *result[before + own :])
+    if vector != (*result[before : before + own], *(1,) * (len(vector) - own)) or slices != shape:
+        return 0
+    return prod(result[before:])
 
 
 def flat_products(program: Program) -> Program:
@@ -290,7 +321,7 @@ class _Event(NamedTuple):
     axis: Axis
 
 
-STORED = frozenset({"ufunc", "outer", "stack", "matmul", "sum", "reduce", "weighted_gram"})
+STORED = frozenset({"ufunc", "outer", "outer_slices", "stack", "matmul", "sum", "reduce", "weighted_gram"})
 """Operations that store their result in an array that they are given."""
 
 NAMED_OUT = frozenset({"np.maximum", "np.minimum"})
@@ -640,6 +671,9 @@ class _Scheduler:
                 return f"np.{'dot' if flat else 'matmul'}({', '.join(operands)}, {target})"
             case "outer":
                 return f"np.dot({operands[0]}, {operands[1]}[None], {target})"
+            case "outer_slices":
+                self.writer.require("outer_slices")
+                return f"outer_slices({operands[0]}, {operands[1]}, {target})"
             case "sum":
                 axes = statement.parameters
                 axis = str(axes[0]) if len(axes) == 1 else f"({', '.join(map(str, axes))})"

@@ -15,6 +15,12 @@ ALIGNMENT = 64
 """Bytes; the ufuncs of NumPy are up to twice as quick where arrays begin on a line of the cache."""
 
 
+MAPPED = 1 << 25
+HUGE = 1 << 21
+"""Bytes from which on memory is new to the process at each call, and of a page in which the system then gives it: where
+an array begins and ends on such pages, it does not take the rest in small ones, each of which costs a fault."""
+
+
 class Buffer(NamedTuple):
     """An array that a function needs on the way: its shape, and whether it is made of truth values.
 
@@ -34,8 +40,9 @@ def aligned_empty(shape: tuple[int, ...], dtype: Any) -> Array:
     """
     kind = np.dtype(dtype)
     size = prod(shape) * kind.itemsize
-    memory = np.empty(size + ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT
+    alignment, beyond = (HUGE, HUGE) if size >= MAPPED else (ALIGNMENT, 0)
+    memory = np.empty(size + alignment + beyond, np.uint8)
+    start = -memory.ctypes.data % alignment
     array: Array = memory[start : start + size].view(kind).reshape(shape)
     return array
 

@@ -17,8 +17,9 @@ from random_nodes import SIZES, data, random_graph
 
 import matcalc as mc
 from matcalc.derivation import Derivative
-from matcalc.expr.build import variables
-from matcalc.expr.nodes import Node
+from matcalc.expr.build import einsum, variables
+from matcalc.expr.dims import Dim
+from matcalc.expr.nodes import Node, Variable
 from matcalc.expression import Expr
 from matcalc.functions import program_arguments
 from matcalc.lower.batching import batch_products
@@ -149,6 +150,21 @@ def test_thin_products_with_one_matrix_are_one_product(n: int, k: int, kernel: s
     (blocks,) = f(X=M, M=M, U=V, V=V).networks
     want = 2 * np.einsum("il,lj,lk->ijk", M**2, V, V)
     np.testing.assert_allclose(blocks.number * blocks.parts[0][0], want, rtol=0, atol=1e-12 * np.max(np.abs(want)))
+
+
+@pytest.mark.parametrize("count", [5, 100, 500])
+def test_tiny_products_with_one_matrix_are_one_product(count: int) -> None:
+    """In the text for small arrays and in the one for large ones."""
+    n, p, q, r = map(Dim.of, "npqr")
+    stack, matrix = Variable("A", (n, p, q)), Variable("B", (q, r))
+    f = compile_function(einsum("ijk,kl->ijl", stack, matrix), [stack, matrix])
+    rng = np.random.default_rng(count)
+    A, B = rng.standard_normal((count, 3, 4)), rng.standard_normal((4, 2))
+    found = f.plan({"n": count, "p": 3, "q": 4, "r": 2})
+    assert found is not None
+    assert ("reshape" in found.text) == (count > 5)
+    for array in (A, A.transpose(1, 2, 0).copy().transpose(2, 0, 1)):
+        np.testing.assert_allclose(f(A=array, B=B), np.einsum("ijk,kl->ijl", A, B), rtol=0, atol=1e-14)
 
 
 @pytest.mark.slow

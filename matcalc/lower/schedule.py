@@ -55,6 +55,9 @@ THIN_PACKED = 400_000
 """Multiplications of each product of a stack up to which starting them takes the most time, and from which on they
 are packed where they are thin."""
 
+FEWEST_STARTS = 32
+"""So many products of a stack take longer to start than their arrays take to get another shape."""
+
 FEWEST_ROWS = 32
 """The fewest rows of a part."""
 
@@ -89,7 +92,7 @@ def run_of(program: Program, sizes: Mapping[str, int], machine: Machine = USUAL,
         return Run(plain, plain.statements, None, False)
     entries = sum(prod(shapes[s.target]) for s in bare.statements if is_ufunc(s))
     if entries < WORTHWHILE and not always:
-        short = overwrite_dead(bare)
+        short = overwrite_dead(flat_products(bare))
         return Run(short, short.statements, compact(short), False)
     special = _chosen(bare)
     scheduler = _Scheduler(special, shapes_of(special), machine)
@@ -238,13 +241,17 @@ def is_quicker_flat(many: Sizes, one: Sizes) -> bool:
 
     >>> is_quicker_flat((5, 5, 1000), (1000, 1000)), is_quicker_flat((5, 200, 100), (100, 10))
     (True, False)
+    >>> is_quicker_flat((1000, 5, 5), (5, 5)), is_quicker_flat((3, 5, 5), (5, 5))
+    (True, False)
 
     Parameters
     ----------
     many, one: the shapes of the stack and of the matrix.
     """
     each = prod(many[-2:]) * one[1]
-    return each <= TINY or (each > THIN_PACKED and many[-2] <= THIN)
+    if each <= TINY:
+        return prod(many[:-2]) >= FEWEST_STARTS
+    return each > THIN_PACKED and many[-2] <= THIN
 
 
 def _is_compact(value: Operand | None, definitions: Mapping[int, Statement]) -> bool:

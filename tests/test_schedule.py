@@ -28,7 +28,7 @@ from matcalc.lower.elementary import elementary, is_ufunc
 from matcalc.lower.function import PLANNED, SIGNATURES, Compiled, compile_function
 from matcalc.lower.overwriting import overwrite_dead
 from matcalc.lower.panels import Loop, Machine, plan
-from matcalc.lower.schedule import schedule, simple
+from matcalc.lower.schedule import prepared, schedule, simple
 from matcalc.lower.specialize import specialize
 
 EAGER = Machine(cache=0, shared=0, panel=1, stream=1e9, call=0, added=0, large=1)
@@ -340,6 +340,16 @@ def logistic_rows(rows: int) -> dict[str, Any]:
     """The data of a logistic regression with so many rows."""
     given = logistic(rows=rows)
     return {name: given[name] for name in DATA}
+
+
+def test_a_loop_begins_behind_a_statement_that_no_other_can_join() -> None:
+    # A x passes over A, too, but softmax needs all of it before the rest can go on
+    f = mc.jacobian("softmax(A x)", "x", {"A": "matrix(m, n)", "x": "vector(n)"})
+    sizes = {"m": 1000, "n": 900}
+    loops = [item for item in plan(prepared(f.compiled.program, sizes), Machine()) if isinstance(item, Loop)]
+    assert [
+        [placed.statement.parameters[0] for placed in loop.body if is_ufunc(placed.statement)] for loop in loops
+    ] == [["np.subtract", "np.multiply"]]
 
 
 # --- the text -----------------------------------------------------------------------------------------

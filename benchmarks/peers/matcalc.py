@@ -12,24 +12,24 @@ from ..workloads import DIRECTION, Array, Arrays, Case
 from .contract import Bind, Prepared
 
 
-def function(case: Case) -> mc.Function:
+def function(case: Case, backend: str = "numpy") -> mc.Function:
     """The compiled function of a case."""
     name, text, types, wrt = case.workload.name, case.workload.text, dict(case.workload.types), case.workload.wrt
     match case.workload.mode:
         case "value and gradient":
-            return mc.value_and_grad(text, wrt if len(wrt) > 1 else wrt[0], vars=types)
+            return mc.value_and_grad(text, wrt if len(wrt) > 1 else wrt[0], vars=types, backend=backend)
         case "Hessian":
             form = "operator" if case.workload.is_compressed else "array"
-            return mc.hessian(text, wrt[0], vars=types, form=form)
+            return mc.hessian(text, wrt[0], vars=types, form=form, backend=backend)
         case "Hessian-vector product":
-            return mc.hvp(text, wrt[0], vars=types)
+            return mc.hvp(text, wrt[0], vars=types, backend=backend)
         case "Jacobian":
-            return mc.jacobian(text, wrt[0], vars=types)
+            return mc.jacobian(text, wrt[0], vars=types, backend=backend)
     raise ValueError(f"{name} has no mode of this name")
 
 
-def build(case: Case, threads: int) -> Bind:
-    f = function(case)
+def build(case: Case, threads: int, backend: str = "numpy") -> Bind:
+    f = function(case, backend)
     names = f.args  # compiles
     directions = case.workload.mode == "Hessian-vector product"
 

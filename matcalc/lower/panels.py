@@ -60,6 +60,9 @@ class Machine(NamedTuple):
 
 USUAL = Machine()
 
+ATTEMPTS = 8
+"""From how many statements on a loop over rows of one length is tried to begin."""
+
 LINE = 8
 """Rows of a long panel come in multiples of this, so that panels begin on a line of the cache."""
 
@@ -126,8 +129,8 @@ def refused(program: Program, machine: Machine = USUAL, itemsize: int = 8) -> tu
     planner = _Planner(shapes, results, machine, itemsize)
     statements = [item for item in planner.items(list(program.statements)) if isinstance(item, Statement)]
     lengths = {shape[0] for shape in planner.considered(statements)}
-    cuts = [planner.cut(statements, length) for length in sorted(lengths, reverse=True)]
-    return tuple(cut.loop for cut in cuts if cut is not None and cut.gain <= 0)
+    cuts = [cut for length in sorted(lengths, reverse=True) for cut in planner.cuts(statements, length)]
+    return tuple(cut.loop for cut in cuts if cut.gain <= 0)
 
 
 class _Cut(NamedTuple):
@@ -168,8 +171,19 @@ class _Planner:
 
     def best(self, statements: list[Statement]) -> _Cut | None:
         lengths = {shape[0] for shape in self.considered(statements)}
-        cuts = [self.cut(statements, length) for length in sorted(lengths, reverse=True)]
-        return max((cut for cut in cuts if cut is not None and cut.gain > 0), key=lambda cut: cut.gain, default=None)
+        cuts = [cut for length in sorted(lengths, reverse=True) for cut in self.cuts(statements, length)]
+        return max((cut for cut in cuts if cut.gain > 0), key=lambda cut: cut.gain, default=None)
+
+    def cuts(self, statements: list[Statement], length: int) -> Iterator[_Cut]:
+        """The loop that begins as early as it can; while that gains nothing, those that begin later."""
+        first = 0
+        for _ in range(ATTEMPTS):
+            begins, found = self.cut(statements[first:], length)
+            if found is not None:
+                yield found._replace(before=[*statements[:first], *found.before])
+            if begins is None or (found is not None and found.gain > 0):
+                return
+            first += begins + 1
 
     def considered(self, statements: list[Statement]) -> Iterator[Sizes]:
         """The shapes of large values and operands, whose rows may be taken in panels."""
@@ -183,13 +197,17 @@ class _Planner:
 
     # --- one loop -------------------------------------------------------------------------------------
 
-    def cut(self, statements: list[Statement], length: int) -> _Cut | None:
-        """The statements that can run in panels of rows of a length, those before them and those after."""
+    def cut(self, statements: list[Statement], length: int) -> tuple[int | None, _Cut | None]:
+        """The statements that can run in panels of rows of a length, those before them and those after.
+
+        Also the place of the first of them, if there is one.
+        """
         states: dict[int, Axis | str] = {}
         before: list[Statement] = []
         body: list[Placed] = []
         after: list[Statement] = []
-        for statement in statements:
+        begins: int | None = None
+        for number, statement in enumerate(statements):
             values = [operand for operand in statement.operands if isinstance(operand, int)]
             if any(states.get(value) == "after" for value in values):
                 states[statement.target] = "after"
@@ -200,6 +218,7 @@ class _Planner:
             if placed is not None and (inside or self.streams(placed)):
                 states[statement.target] = "after" if placed.axis is None else placed.axis
                 body.append(placed)
+                begins = number if begins is None else begins
                 continue
             if inside:
                 states[statement.target] = "after"
@@ -207,9 +226,9 @@ class _Planner:
                 continue
             before.append(statement)
         if len(body) < 2:
-            return None
+            return begins, None
         gain, step = self.gain(body, length, _needed([*_used(after), *self.results], body))
-        return _Cut(gain, before, Loop(length, step, tuple(body), gain), after)
+        return begins, _Cut(gain, before, Loop(length, step, tuple(body), gain), after)
 
     def streams(self, placed: Placed) -> bool:
         """Whether a statement whose operands are all there passes over something large in panels."""

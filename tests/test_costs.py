@@ -40,7 +40,9 @@ ONE_THREAD = Machine()
 
 def test_every_statement_has_a_rule() -> None:
     """What can be written can be counted: the statements of the text, and those of the scheduled form."""
-    assert {*_WRITERS, "ufunc", "reduce", "first_column", "weighted_gram", "outer", "outer_slices", "stack"} == set(RULES)
+    assert {*_WRITERS, "ufunc", "reduce", "first_column", "weighted_gram", "outer", "outer_slices", "stack"} == set(
+        RULES
+    )
     assert set(FUNCTIONS) >= UFUNCS
 
 

@@ -26,8 +26,7 @@ def embed_diagonal(values: Any, size: int) -> Array:
     """
     values = np.asarray(values)
     result = np.zeros((*values.shape[:-1], size, size), dtype=values.dtype)
-    places = np.arange(size)
-    result[..., places, places] = values
+    result.reshape((*values.shape[:-1], size * size))[..., :: size + 1] = values
     return result
 
 

@@ -15,12 +15,13 @@ import matcalc as mc
 from matcalc.expr.build import add, einsum, elementwise, is_zero, product, variables
 from matcalc.expr.dims import Dim
 from matcalc.expr.nodes import Node, Product, Structure, Variable, postorder
-from matcalc.lower.arrays import outer_slices
+from matcalc.lower.arrays import outer_product, outer_slices
 from matcalc.lower.cost import cost
 from matcalc.lower.function import compiled
 from matcalc.lower.graph import lower
 from matcalc.lower.order import Leaf, contraction_path
 from matcalc.lower.outer import outer_last, with_network
+from matcalc.lower.panels import Machine
 from matcalc.lower.passes import optimize
 from matcalc.lower.program import Argument, Program
 from matcalc.lower.schedule import slice_entries
@@ -234,6 +235,28 @@ def test_slices_of_outer_products(shape: tuple[int, ...]) -> None:
                 assert slice_entries(vector.shape, slices.shape, shape) == np.prod(shape[before:])
     assert slice_entries(shape, shape, shape) == 0
     assert slice_entries(shape[1:], shape, shape) == 0
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (3, 50_000), (700, 97), (2, 70_000)])
+def test_panels_of_an_outer_product(rows: int, columns: int) -> None:
+    rng = np.random.default_rng(11)
+    column, row = rng.normal(size=(rows, 1)), rng.normal(size=(1, columns))
+    for out in (np.empty((rows, columns)), np.empty((2 * rows, columns))[rows:]):
+        outer_product(column, row, out)
+        np.testing.assert_array_equal(out, column * row)
+
+
+def test_long_outer_products_run_in_panels() -> None:
+    """Where BLAS has several threads, they share the whole."""
+    function = mc.value_and_grad("a' X b", "X", vars={"a": "vector(m)", "b": "vector(n)", "X": "matrix(m, n)"})
+    m, n = 900, 700
+    rng = np.random.default_rng(2)
+    a, b, X = rng.normal(size=m), rng.normal(size=n), rng.normal(size=(m, n))
+    _, slope = function(a=a, b=b, X=X)
+    np.testing.assert_array_equal(slope, np.outer(a, b))
+    one, several = (function.explain_plan({"m": m, "n": n}, Machine(threads=threads)) for threads in (1, 4))
+    assert "outer_product(" in one
+    assert "outer_product(" not in several
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])

@@ -13,6 +13,9 @@ Array = NDArray[Any]
 BLOCK = 64
 """Rows and columns of a block that stays in the cache."""
 
+PANEL = 1 << 16
+"""Entries of a panel of an outer product, half a megabyte."""
+
 ABOVE = np.arange(BLOCK)[:, None] < np.arange(BLOCK)
 """Which entries of a block are above its diagonal."""
 
@@ -43,6 +46,20 @@ def add_diagonal(matrix: Any, values: Any, overwrite: bool = False) -> Array:
     return result
 
 
+def outer_product(column: Array, row: Array, out: Array) -> None:
+    """The outer product of two vectors into an array, in panels of rows that stay in the cache of a core.
+
+    >>> out = np.empty((2, 3))
+    >>> outer_product(np.array([[1.0], [10.0]]), np.array([[1.0, 2.0, 3.0]]), out)
+    >>> out
+    array([[ 1.,  2.,  3.],
+           [10., 20., 30.]])
+    """
+    rows = max(1, PANEL // out.shape[1])
+    for start in range(0, len(out), rows):
+        np.dot(column[start : start + rows], row, out[start : start + rows])
+
+
 def outer_slices(vector: Array, slices: Array, out: Array) -> None:
     """Several outer products into an array: the product of a vector with each of some rows.
 
@@ -65,7 +82,7 @@ def outer_slices(vector: Array, slices: Array, out: Array) -> None:
     count = prod(out.shape[: out.ndim - vector.ndim])
     rows = slices.reshape(count, 1, -1)
     for row, part in zip(rows, out.reshape(count, len(column), rows.shape[-1]), strict=True):
-        np.dot(column, row, part)
+        outer_product(column, row, part)
 
 
 def embed(values: Any, axis: int, offset: int, size: int) -> Array:

@@ -35,6 +35,9 @@ LARGE_RESULT = 8192
 LARGE_OUTER = 1 << 14
 """Entries of a product of two vectors from which on a product of matrices takes half the time of an entrywise one."""
 
+LONG_OUTER = 1 << 19
+"""Entries from which on it is taken in panels of rows; it is up to twice as quick in a cache of 32 MB and behind it."""
+
 LARGE_SLICE = 4096
 """Entries of each of several outer products from which on products of matrices take half the time."""
 
@@ -344,6 +347,7 @@ class _Scheduler:
     def __init__(self, program: Program, shapes: Mapping[int, Sizes], machine: Machine) -> None:
         self.program = program
         self.shapes = shapes
+        self.machine = machine
         self.items = plan(program, machine)
         self.loops = [item for item in self.items if isinstance(item, Loop)]
         self.events = self._in_place(list(self._events()))
@@ -677,6 +681,10 @@ class _Scheduler:
                 flat = all(len(self.shapes[x]) <= 2 for x in statement.operands if isinstance(x, int))
                 return f"np.{'dot' if flat else 'matmul'}({', '.join(operands)}, {target})"
             case "outer":
+                whole = self.events[place].loop == NO_LOOP and self.machine.threads == 1
+                if whole and prod(self.shapes[statement.target]) >= LONG_OUTER:
+                    self.writer.require("outer_product")
+                    return f"outer_product({operands[0]}, {operands[1]}[None], {target})"
                 return f"np.dot({operands[0]}, {operands[1]}[None], {target})"
             case "outer_slices":
                 self.writer.require("outer_slices")

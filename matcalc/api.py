@@ -230,13 +230,16 @@ def _made(
             raise UsageError("each variable is named once", hint=f"wrt={tuple(dict.fromkeys(names)) or ('x',)}")
     for name in names:
         _require(expr, name)
-    from .compressed import function_of  # needs NumPy, which a formula does not
-    from .functions import Request
+    from .functions import Function, Request  # needs NumPy, which a formula does not
 
     order = 2 if kind in ("hessian", "hvp") else 1
     noted = (*notes, *flat_parts(expr, names, order))
     asked = Request(kind, expr, names, single, notes=noted, structure=structure, form=form, backend=backend)
-    return function_of(asked)
+    if form == "array":
+        return Function(asked)
+    from .compressed import OperatorFunction
+
+    return OperatorFunction(asked)
 
 
 def _names(wrt: Iterable[str]) -> tuple[str, ...]:

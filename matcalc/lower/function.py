@@ -15,7 +15,7 @@ from importlib import import_module
 from itertools import repeat
 from math import prod
 from types import FunctionType, MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,6 @@ from .arrays import is_lower, is_mirrored
 from .compact import Scheduled
 from .cost import Cost, cost
 from .entry import DOUBLE, Seen, Surroundings, kind_of
-from .fused.function import ByType, Fusible
 from .order import Leaf, Path, contraction_path, path_cost
 from .panels import Machine
 from .plans import Order, plan_text
@@ -39,6 +38,9 @@ from .program import Argument, Choice, Program, Size, bind_sizes, size_values
 from .schedule import schedule
 from .source import Source, function_source, module_source, program_names, user_names
 from .workspace import Buffer, Workspaces
+
+if TYPE_CHECKING:
+    from .fused.function import Fusible
 
 Array = NDArray[Any]
 
@@ -276,7 +278,7 @@ class Compiled:
         self.single = single
         self.check = check
         self.backend = backend
-        self._fusible = Fusible() if backend == NUMBA else None
+        self._fusible = _fusible() if backend == NUMBA else None
         self.recipe: Recipe | None = None
         """How to make the function again for other sizes; it does not travel with copies."""
         names = dict.fromkeys(name for argument in self.arguments for dim in argument.shape for name in dim.names)
@@ -832,10 +834,19 @@ def _without_axes(value: float) -> Array:
     return array
 
 
+def _fusible() -> Fusible:
+    """What fuses loops; it is loaded where it is asked for, for Numba is optional."""
+    from .fused.function import Fusible
+
+    return Fusible()
+
+
 def _of_type(function: Callable[..., Any], dtype: np.dtype[Any]) -> Callable[..., Any]:
     """The form of a function for a type: loops that were fused for it, numbers that need no conversion."""
-    if isinstance(function, ByType):
-        return function.of(dtype)
+    by_type = getattr(function, "of", None)
+    if by_type is not None:
+        found: Callable[..., Any] = by_type(dtype)
+        return found
     return getattr(function, "in_doubles", function) if dtype is DOUBLE else function
 
 

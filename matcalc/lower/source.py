@@ -1,17 +1,20 @@
 """NumPy source for a program: a text to read in the user's names, and the same statements spelled for speed to run."""
 
+# Importing pathlib takes as long as all the rest of a parse:
+# ruff: noqa: PTH100, PTH118, PTH120
 from __future__ import annotations
 
 import keyword
 import math
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from functools import cache
-from importlib import resources
 from typing import NamedTuple
 
 from ..expr.dims import Dim, Shape
+from ..syntax.grammar_file import read_data
 from ..syntax.greek import spell
 from .overwriting import OVERWRITE
 from .program import Literal, Operand, Parameter, Program, Size, Statement, dims_of
@@ -125,9 +128,9 @@ def module_source(program: Program, function: str = "f") -> str:
 def _kernel_modules() -> Mapping[str, str]:
     """The module of every kernel, read from its text so that nothing is imported."""
     found: dict[str, str] = {}
-    folder = resources.files(__package__ or "matcalc.lower")
+    folder = os.path.dirname(os.path.abspath(__file__))
     for module in KERNELS:
-        text = folder.joinpath(f"{module}.py").read_text(encoding="utf-8")
+        text = read_data(os.path.join(folder, f"{module}.py")).decode("utf-8")
         for name in re.findall(r"^def ([a-z]\w*)\(", text, re.MULTILINE):
             found.setdefault(name, module)
     return found

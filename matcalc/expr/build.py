@@ -214,12 +214,12 @@ def product(
     out: the labels of the result's axes, distinct; every other label is summed.
     sizes: the dimension of output labels that no factor carries (they broadcast).
     """
-    labels: dict[int, Dim] = dict(sizes or {})
+    labels: dict[int, Dim] = dict(sizes) if sizes else {}
     given = list(factors)
     for node, _, names in given:
         for label, dim in zip(names, node.shape, strict=True):
             known = labels.setdefault(label, dim)
-            if known != dim:
+            if known is not dim and known != dim:
                 raise ShapeError(f"the sizes {known} and {dim} of one index differ")
     coefficient, plain, summed = _expand(given, labels, out)
     if coefficient == 0:
@@ -232,6 +232,8 @@ def _expand(given: list[Operand], sizes: dict[int, Dim], out: Sequence[int]) -> 
     coefficient: Exact = 1
     plain: list[Operand] = []
     summed = set(sizes).difference(out)
+    if all(_is_plain(node, exponent) for node, exponent, _ in given):
+        return coefficient, given, summed
     next_label = max(sizes, default=-1) + 1
     stack = given[::-1]
     while stack:
@@ -271,16 +273,22 @@ def _expand(given: list[Operand], sizes: dict[int, Dim], out: Sequence[int]) -> 
     return coefficient, plain, summed
 
 
+def _is_plain(node: Node, exponent: Exact) -> bool:
+    """Whether a factor is taken as it is: no number, nothing to look through, a whole exponent."""
+    if type(exponent) is not int or not exponent:
+        return False
+    if isinstance(node, Product):
+        return not _is_transparent(node, exponent)
+    return not isinstance(node, Sum) or len(node.terms) > 1
+
+
 def _is_transparent(node: Product, exponent: Exact) -> bool:
     """Whether a nested product is only a renaming, a broadcast or a power of one factor."""
-    if not node.factors:
-        return not list(node.summed)
-    structures = sum(1 for factor in node.factors if isinstance(factor.node, Structure))
-    if len(node.factors) - structures > 1 or list(node.summed):
+    if len(node.sizes) > len(node.shape):
         return False
-    if exponent == 1:
+    if len(node.factors) <= 1:
         return True
-    return len(node.factors) == 1
+    return exponent == 1 and sum([not isinstance(factor.node, Structure) for factor in node.factors]) <= 1
 
 
 def _finish(coefficient: Exact, plain: list[Operand], out: list[int], sizes: dict[int, Dim], summed: set[int]) -> Node:
@@ -298,7 +306,7 @@ def _finish(coefficient: Exact, plain: list[Operand], out: list[int], sizes: dic
         return zeros(shape)
     carried = {label for _, _, names in operands for label in names} if summed else set()
     extra: list[Operand] = []
-    for label in sorted(summed - carried) if summed else ():
+    for label in sorted(summed - carried) if not summed <= carried else ():
         factor = size(sizes[label])
         value = as_number(factor)
         if value is not None:
@@ -328,6 +336,10 @@ def _merge(
     operands: list[Operand], out: Sequence[int], sizes: dict[int, Dim], summed: set[int]
 ) -> tuple[Exact, list[Operand], list[int], list[Operand]] | None:
     """Resolve identities and constant structures, merge equal factors. None when the product is zero."""
+    if not any(isinstance(node, Structure) and names for node, _, names in operands):
+        plain = _merge_equal(operands)
+        if plain is not None:
+            return 1, plain, list(out), []
     parent: dict[int, int] = {}
 
     def find(label: int) -> int:
@@ -336,10 +348,6 @@ def _merge(
         return label
 
     outputs = set(out)
-    if not any(isinstance(node, Structure) and names for node, _, names in operands):
-        plain = _merge_equal(operands)
-        if plain is not None:
-            return 1, plain, list(out), []
     deltas: list[tuple[int, int]] = []
     rest: list[Operand] = []
     for node, exponent, names in operands:
@@ -737,7 +745,7 @@ def _label_order(
     """
     incidence: dict[int, list[tuple[int, int]]] = {label: [] for label in inner}
     symmetric = [len(names) == 2 and is_symmetric(node) for node, _, names in operands]
-    identity = [(node.digest, Fraction(exponent)) for node, exponent, _ in operands]
+    identity = [(node.digest, exponent) for node, exponent, _ in operands]
     ranks = {key: rank for rank, key in enumerate(sorted(set(identity)))}
     factor_rank = [ranks[key] for key in identity]
     for position, (_, _, names) in enumerate(operands):

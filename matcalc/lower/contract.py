@@ -277,7 +277,7 @@ def contract(
 
     Parameters
     ----------
-    scale_at: the operand to which ``scaled`` is applied, counted as in the path.
+    scale_at: the operand to which ``scaled`` is applied, counted as in the path; negative for none.
     scaled: multiplies by the scalar factors.
     """
     operands: list[Term | None] = list(terms)
@@ -290,7 +290,7 @@ def contract(
     def scale_term(term: Term) -> Term:
         return array_term(scaled(explicit(builder, term)))
 
-    if scale_at < len(terms):
+    if 0 <= scale_at < len(terms):
         operands[scale_at] = scale_term(terms[scale_at])
     for left_number, right_number in path:
         left, right = operands[left_number], operands[right_number]

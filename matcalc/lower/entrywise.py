@@ -80,6 +80,8 @@ def _integer(parameter: object) -> int:
 
 def arrange(builder: Builder, tensor: Tensor, labels: Sequence[int]) -> Operand:
     """The value with its axes in the order of the labels, which are the ones it has."""
+    if tensor.labels == tuple(labels):
+        return tensor.value
     return permute(builder, tensor.value, [tensor.labels.index(label) for label in labels])
 
 
@@ -88,6 +90,8 @@ def align(builder: Builder, tensor: Tensor, labels: Sequence[int]) -> Operand:
 
     Axes it lacks get length 1, except in front, where NumPy supplies them.
     """
+    if tensor.labels == labels:
+        return tensor.value
     own = [label for label in labels if label in tensor.labels]
     value = arrange(builder, tensor, own)
     if not own:
@@ -122,6 +126,10 @@ def combined_labels(*tensors: Tensor, preferred: Sequence[int] = ()) -> tuple[in
     union: dict[int, None] = {}
     for tensor in tensors:
         union.update(dict.fromkeys(tensor.labels))
+    if all(len(tensor.labels) in (0, len(union)) for tensor in tensors):
+        orders = {tensor.labels for tensor in tensors if tensor.labels}
+        if len(orders) == 1:
+            return orders.pop()
     first = [label for label in preferred if label in union]
     wanted = (*first, *sorted(label for label in union if label not in first))
     whole = [tensor.labels for tensor in tensors if len(tensor.labels) == len(union)]
@@ -267,4 +275,4 @@ def settle(builder: Builder, tensor: Tensor, keep: frozenset[int]) -> Tensor:
             builder.emit("diagonal", (tensor.value,), (*(shape[axis] for axis in rest), shape[first]), (first, second)),
             (*(tensor.labels[axis] for axis in rest), label),
         )
-    return total(builder, tensor, frozenset(tensor.labels) - keep)
+    return tensor if keep.issuperset(tensor.labels) else total(builder, tensor, frozenset(tensor.labels) - keep)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..collection import paused_collection
 from ..errors import DomainError, MatcalcError, ShapeError, Unsupported, UsageError
 from ..errors import UnknownName as UnknownNameError
 from ..expr.build import variables
@@ -517,6 +518,14 @@ class Compiled:
 
     def _bind(self, signature: tuple[Any, ...], shapes: Sequence[tuple[int, ...]], given: Mapping[str, int]) -> _Bound:
         """Find the named sizes from the shapes, check that every shape is the declared one, and remember it."""
+        with paused_collection():
+            bound = self._bound(shapes, given)
+        recent = list(self._bounds.items())[1 - PLANNED :]
+        self._bounds = {**dict(recent), signature: bound}
+        return bound
+
+    def _bound(self, shapes: Sequence[tuple[int, ...]], given: Mapping[str, int]) -> _Bound:
+        """What a set of shapes means."""
         sizes, results = self.fitted(shapes, given)
         code = self._code_for(sizes)
         self._met += 1
@@ -528,8 +537,6 @@ class Compiled:
             bound = _Bound(sizes, results, self._load(*planned, keep=self._met <= SIGNATURES), {})
         if self._fusible is not None:
             bound = self._fused(code.program, bound)
-        recent = list(self._bounds.items())[1 - PLANNED :]
-        self._bounds = {**dict(recent), signature: bound}
         return bound
 
     def _fused(self, program: Program, bound: _Bound) -> _Bound:

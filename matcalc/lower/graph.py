@@ -35,6 +35,8 @@ from .structures import Network, Piece, entries, finished, resolve
 
 NUMBERS = {"pi": math.pi, "e": math.e, "inf": math.inf}
 AXES = range(64)
+NOWHERE = -1
+"""Stands for the operand that is scaled where nothing is."""
 SCALARS = frozenset({"size", *NUMBERS})
 MEANS = frozenset({"var", "std"})
 """Calls that divide by how many entries there are."""
@@ -425,6 +427,9 @@ class _Lowering:
         scaled = _Scale(builder, coefficient * part, above, below)
         if not terms:
             return finished(builder, network, scaled.alone())
+        if len(terms) <= 2 and scaled.is_one:
+            path = [(0, 1)] if len(terms) == 2 else []
+            return finished(builder, network, contract(builder, terms, path, network.out, NOWHERE, scaled))
         lengths = {label: dim.evaluate(self.sizes) for label, dim in network.sizes.items()}
         outputs = frozenset(network.out)
         leaves = [Leaf(frozenset(term.labels), term.kind, term.labels[-1]) for term in terms]
@@ -517,6 +522,11 @@ class _Scale:
         self.coefficient = coefficient
         self.above = above
         self.below = below
+
+    @property
+    def is_one(self) -> bool:
+        """Whether nothing is to be multiplied by."""
+        return self.coefficient == 1 and not self.above and not self.below
 
     def _multiplied(self, tensors: Sequence[Tensor]) -> Operand:
         value: Operand = Literal(1.0)

@@ -102,7 +102,7 @@ def shapes_of(program: Program) -> dict[int, Sizes]:
 
 
 def _numbers(shape: Sequence[object]) -> Sizes:
-    return tuple(int(dim.constant) for dim in shape)  # type: ignore[attr-defined]
+    return tuple([int(dim.constant) for dim in shape])  # type: ignore[attr-defined]
 
 
 def plan(program: Program, machine: Machine = USUAL, itemsize: int = 8) -> tuple[Item, ...]:
@@ -209,11 +209,12 @@ class _Planner:
         begins: int | None = None
         for number, statement in enumerate(statements):
             values = [operand for operand in statement.operands if isinstance(operand, int)]
-            if any(states.get(value) == "after" for value in values):
+            met = [states[value] for value in values if value in states]
+            if "after" in met:
                 states[statement.target] = "after"
                 after.append(statement)
                 continue
-            inside = any(isinstance(states.get(value), int) for value in values)
+            inside = any(isinstance(state, int) for state in met)
             placed = self.place(statement, states, length)
             if placed is not None and (inside or self.streams(placed)):
                 states[statement.target] = "after" if placed.axis is None else placed.axis

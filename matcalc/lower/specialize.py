@@ -24,7 +24,7 @@ def specialize(program: Program, sizes: Mapping[str, int]) -> Program:
         return found
 
     def shape(dims: Shape) -> Shape:
-        return tuple(number(dim) for dim in dims)
+        return tuple([number(dim) for dim in dims])
 
     def parameter(value: Parameter) -> Parameter:
         if isinstance(value, Dim):
@@ -35,10 +35,13 @@ def specialize(program: Program, sizes: Mapping[str, int]) -> Program:
         return number(value) if isinstance(value, Dim) else value
 
     def statement(old: Statement) -> Statement:
-        return old._replace(
-            operands=tuple(operand(value) for value in old.operands),
-            parameters=tuple(parameter(value) for value in old.parameters),
-            shape=shape(old.shape),
+        return Statement(
+            old.target,
+            old.operation,
+            tuple([number(value) if isinstance(value, Dim) else value for value in old.operands]),
+            tuple([parameter(value) for value in old.parameters]) if old.parameters else (),
+            shape(old.shape),
+            old.plain,
         )
 
     return program._replace(

@@ -81,6 +81,8 @@ ORDER = ("delta", "unit", "select", "pair", "halfpair", "levicivita", "lower", "
 
 def resolve(builder: Builder, network: Network) -> None:
     """Resolve every constant tensor; only values and lower triangles are left."""
+    if all(piece.structure is None for piece in network.pieces):
+        return
     for kind in ORDER:
         while True:
             piece = next(

@@ -40,5 +40,5 @@ def remove_dead_code(program: Program) -> Program:
     for statement in reversed(program.statements):
         if statement.target in used:
             kept.append(statement)
-            used.update(operand for operand in statement.operands if isinstance(operand, int))
+            used.update([operand for operand in statement.operands if isinstance(operand, int)])
     return program._replace(statements=tuple(reversed(kept)))

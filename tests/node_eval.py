@@ -14,11 +14,12 @@ import scipy.special
 
 from matcalc.expr.dims import Dim
 from matcalc.expr.nodes import Call, Map, Node, Product, Structure, Sum, Variable, postorder
-from matcalc.lower import runtime, runtime_scipy
+from matcalc.lower import runtime, runtime_scipy, runtime_special
 from matcalc.ops.registry import OPERATIONS
 
 NAMESPACE: Mapping[str, Any] = {
     **{name: value for name, value in vars(runtime).items() if not name.startswith("_")},
+    **{name: value for name, value in vars(runtime_special).items() if not name.startswith("_")},
     **{name: value for name, value in vars(runtime_scipy).items() if not name.startswith("_")},
     "np": np,
     "linalg": scipy.linalg,

@@ -37,7 +37,7 @@ from .panels import Machine
 from .plans import Order, plan_text
 from .program import Argument, Choice, Program, Size, bind_sizes, size_values
 from .schedule import schedule
-from .source import Source, function_source, module_source, program_names, user_names
+from .source import Source, function_source, kernel_modules, module_source, program_names, user_names
 from .workspace import Buffer, Workspaces
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 MODULES: Mapping[str, str] = MappingProxyType({"np": "numpy", "linalg": "scipy.linalg", "special": "scipy.special"})
-KERNELS = ("workspace", "arrays", "runtime", "triangles", "factorizations", "runtime_scipy")
+KERNELS = ("workspace", "arrays", "runtime")
+"""Modules with functions that generated code may call, and that need no more than NumPy."""
 BUILTINS: Mapping[str, Any] = MappingProxyType({"range": range, "slice": slice, "float": float, "min": min})
 SHORTCUTS: Mapping[str, Any] = MappingProxyType({"add_reduce": np.add.reduce})
 
@@ -935,6 +936,11 @@ def _namespace(required: Sequence[str]) -> dict[str, Any]:
                 if hasattr(kernels, name):
                     found[name] = getattr(kernels, name)
                     break
+            else:
+                # only the one that is needed: SciPy takes longer to load than all the rest
+                home = kernel_modules().get(name)
+                if home is not None:
+                    found[name] = getattr(import_module(f"{__package__}.{home}"), name)
     return found
 
 

@@ -1,4 +1,4 @@
-"""The kernels that generated code calls and that need SciPy: special functions and matrix functions."""
+"""The kernels that generated code calls and that need SciPy's matrix functions."""
 
 from __future__ import annotations
 
@@ -7,21 +7,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg, special
+from scipy import linalg
 
 from .runtime import block_upper, floating
 
 Array = NDArray[Any]
-
-
-def gelu(x: Any) -> Any:
-    """x times the normal distribution function at x."""
-    return x * special.ndtr(x)
-
-
-def polygamma(k: Any, x: Any) -> Any:
-    """The k-th derivative of the digamma function, of the type of x."""
-    return np.asarray(special.polygamma(k, x), dtype=floating(x))
 
 
 def _each(function: Callable[..., Any], *matrices: Any) -> Array:

@@ -46,7 +46,7 @@ MODULES = {
     "linalg": "from scipy import linalg",
     "special": "from scipy import special",
 }
-KERNELS = ("workspace", "arrays", "runtime", "triangles", "factorizations", "runtime_scipy")
+KERNELS = ("workspace", "arrays", "runtime", "triangles", "factorizations", "runtime_special", "runtime_scipy")
 """Modules beside this one whose functions generated code may call."""
 
 BUILTINS = ("float", "min", "range", "slice")
@@ -72,7 +72,7 @@ def user_names(program: Program) -> Names:
 
     ``lambda`` becomes ``lambda_``; a name that is taken, or that the text needs for itself, gets an underscore too.
     """
-    taken: set[str] = {*MODULES, *BUILTINS, "dtype", *_kernel_modules()}
+    taken: set[str] = {*MODULES, *BUILTINS, "dtype", *kernel_modules()}
 
     def free(name: str, fallback: str) -> str:
         name = spell(name)
@@ -113,7 +113,7 @@ def module_source(program: Program, function: str = "f") -> str:
     lines = [MODULES[name] for name in ("np", "linalg", "special") if name in source.required]
     lines = sorted(lines, key=lambda line: line.startswith("from"))
     by_module: dict[str, list[str]] = {}
-    homes = _kernel_modules()
+    homes = kernel_modules()
     for name in source.required:
         if name in homes:
             by_module.setdefault(homes[name], []).append(name)
@@ -125,7 +125,7 @@ def module_source(program: Program, function: str = "f") -> str:
 
 
 @cache
-def _kernel_modules() -> Mapping[str, str]:
+def kernel_modules() -> Mapping[str, str]:
     """The module of every kernel, read from its text so that nothing is imported."""
     found: dict[str, str] = {}
     folder = os.path.dirname(os.path.abspath(__file__))
@@ -364,7 +364,7 @@ def _without_keywords(template: str) -> str:
 
 @cache
 def _known_names() -> frozenset[str]:
-    return frozenset({*MODULES, *BUILTINS, *_kernel_modules()})
+    return frozenset({*MODULES, *BUILTINS, *kernel_modules()})
 
 
 def _is_atom(template: str) -> bool:

@@ -53,7 +53,7 @@ class Operation:
         ``options["sizes"]``, a tuple of `Dim`. ``"all"`` for ``ones(m, n)``.
     numpy: the NumPy expression, a template with ``{0}``, ``{1}`` …, or a function ``(call or map, operand names) ->
         str``; the operands are names. Only ``np``, ``linalg`` (scipy.linalg), ``special`` (scipy.special) and the
-        functions of ``matcalc.lower.runtime`` and ``runtime_scipy`` may be named.
+        functions of ``matcalc.lower.runtime``, ``runtime_special`` and ``runtime_scipy`` may be named.
     latex: the head of a call, ``\\exp``; empty means ``\\operatorname{name}``.
     domain: where the value is defined, as text for conditions, with ``{0}`` for the operand: ``"{0} > 0"``; several
         conditions are separated by ``;``, empty is everywhere. What a derivative needs besides follows from the

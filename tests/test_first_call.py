@@ -1,4 +1,4 @@
-"""What a first call costs, as counts: it grows with the length of a program, and nothing is loaded or written in vain."""
+"""What a first call costs, as counts: it grows with the length of a program; nothing is loaded or written in vain."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -75,7 +76,7 @@ def ticks(work: Callable[[], object]) -> int:
 @pytest.mark.parametrize("count", [python_calls, ticks])
 def test_a_first_call_costs_the_length_of_the_program(count: Callable[[Callable[[], object]], int]) -> None:
     first_call(2)  # tables are read at first use
-    short, long, longer = (count(lambda steps=steps: first_call(steps)) for steps in (20, 40, 80))
+    short, long, longer = (count(partial(first_call, steps)) for steps in (20, 40, 80))
     assert long > short
     # what is added by each step of the recurrence stays the same
     assert longer - long < 1.1 * 2 * (long - short)
@@ -83,7 +84,7 @@ def test_a_first_call_costs_the_length_of_the_program(count: Callable[[Callable[
 
 def test_a_first_call_of_a_recurrence_takes_few_python_calls() -> None:
     first_call(2)
-    short, long = (python_calls(lambda steps=steps: first_call(steps)) for steps in (20, 40))
+    short, long = (python_calls(partial(first_call, steps)) for steps in (20, 40))
     assert long - short < 20 * 10_000
 
 

@@ -35,7 +35,7 @@ PEERS = (
     Peer("matcalc", "matcalc", "import matcalc; matcalc.value_and_grad", True, True,
          "the text, derived and compiled once, called with the arrays by name", is_compressing=True),
     Peer("matcalc-numba", "matcalc_numba", 'import matcalc, numba; matcalc.value_and_grad', True, False,
-         "the same with `backend=\"numba\"`"),
+         "the same with `backend=\"numba\"`", is_compressing=True),
     Peer("expert", "numpy_expert", "import numpy, scipy.linalg", True, True,
          "hand-written NumPy and SciPy: buffers allocated once, `out=`, panels that fit the cache, BLAS and LAPACK "
          "called directly; what it returns is overwritten by its next call",

@@ -37,7 +37,7 @@ from ..expr.build import (
 )
 from ..expr.dims import Dim
 from ..expr.facts import is_nonnegative
-from ..expr.nodes import ONE, Call, Exact, Map, Node, Product, Structure, Sum, Variable, postorder
+from ..expr.nodes import ONE, Call, Exact, Factor, Map, Node, Product, Structure, Sum, Variable, postorder
 from ..ops.apply import call, map_
 from ..ops.registry import OPERATIONS
 from ..ops.signature import apply_call, cores
@@ -49,6 +49,9 @@ LARGEST_PRODUCT = 24
 LARGEST_SPECTRAL_POWER = 8
 
 MASKS = frozenset({"step", "lt", "le", "gt", "ge", "eq", "ne"})
+#: Maps that rules for products begin with; the others begin with calls, structures, declared properties, and with
+#: exponents that are negative or not whole.
+MAPS_OF_PRODUCT_RULES = MASKS | {"exp", "sigmoid", "abs", "sign", "pow", "log"}
 #: Calls f with f(X^T) = f(X)^T, or f(X^T) = f(X) for scalar values.
 COMMUTES_WITH_TRANSPOSE = frozenset(
     {
@@ -242,6 +245,8 @@ def _rewrite_once(node: Node) -> Node | None:
         return None
     rules: Sequence[Callable[..., Node | None]] = ()
     if isinstance(node, Product):
+        if not any(_concerns_a_rule(factor) for factor in node.factors):
+            return None
         rules = PRODUCT_RULES
     elif isinstance(node, Map):
         rules = (*MAP_RULES.get(node.op, ()), *ANY_MAP_RULES)
@@ -252,6 +257,16 @@ def _rewrite_once(node: Node) -> Node | None:
         if result is not None:
             return result
     return structured(node)
+
+
+def _concerns_a_rule(factor: Factor) -> bool:
+    """Whether a rule for products begins with such a factor; most products have none, and are left at once."""
+    node, exponent, _ = factor
+    if not isinstance(exponent, int) or exponent < 0:
+        return True
+    if isinstance(node, Map):
+        return node.op in MAPS_OF_PRODUCT_RULES
+    return isinstance(node, Call | Structure) or (isinstance(node, Variable) and bool(node.properties))
 
 
 def _all_labels(node: Product) -> dict[int, Dim]:

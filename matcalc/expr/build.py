@@ -743,6 +743,10 @@ def _label_order(
     Colours are refined by the neighbourhood of each label; where a tie is left, the members of the first tied
     class are tried in turn and the smallest description wins (a symmetry of the network makes them equal).
     """
+    size_rank = {key: rank for rank, key in enumerate(sorted({sizes[label].key for label in inner}))}
+    if len(size_rank) == len(inner):
+        # what follows would refine an order that leaves no ties
+        return sorted(inner, key=lambda label: sizes[label].key)
     incidence: dict[int, list[tuple[int, int]]] = {label: [] for label in inner}
     symmetric = [len(names) == 2 and is_symmetric(node) for node, _, names in operands]
     identity = [(node.digest, exponent) for node, exponent, _ in operands]
@@ -752,7 +756,6 @@ def _label_order(
         for axis, label in enumerate(names):
             if label in incidence:
                 incidence[label].append((position, axis))
-    size_rank = {key: rank for rank, key in enumerate(sorted({sizes[label].key for label in inner}))}
     base = len(outer)
     start = {label: base + size_rank[sizes[label].key] for label in inner}
 

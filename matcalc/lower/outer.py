@@ -20,7 +20,7 @@ class Parts(NamedTuple):
     @property
     def is_outer(self) -> bool:
         """Whether two parts have axes."""
-        return sum(1 for _, axes in self.parts if axes) > 1
+        return len(self.parts) > 1 and sum(1 for _, axes in self.parts if axes) > 1
 
 
 def outer_last(*roots: Node) -> tuple[Node, ...]:
@@ -78,6 +78,11 @@ class _Separation:
         operands: list[Operand] = []
         opened = False
         apart = [self.parts[factor.node.digest] for factor in node.factors]
+        if not any(inside.is_outer for inside in apart) and any(
+            len({label for label in factor.labels if label < node.order}) == node.order for factor in node.factors
+        ):
+            # a factor with all axes joins whatever has one of them
+            return
         for place, (inner, exponent, labels) in enumerate(node.factors):
             inside = apart[place]
             if inside.is_outer and isinstance(exponent, int) and exponent > 0 and self.gains(node, place):
@@ -156,6 +161,8 @@ def _with_networks(before: Sequence[Node], roots: Sequence[Node]) -> tuple[Node,
 
     Only parts that were taken out are looked for, and only those with several uses, which are computed in any case.
     """
+    if all(new is old for new, old in zip(roots, before, strict=True)):
+        return tuple(roots)
     known = {node.digest for node in postorder(*before)}
     users: dict[Node, list[Node]] = {}
     nodes = list(postorder(*roots))

@@ -41,4 +41,6 @@ def remove_dead_code(program: Program) -> Program:
         if statement.target in used:
             kept.append(statement)
             used.update([operand for operand in statement.operands if isinstance(operand, int)])
+    if len(kept) == len(program.statements):
+        return program
     return program._replace(statements=tuple(reversed(kept)))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from inspect import Parameter, Signature
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
 
 from .calculus.derive import derivative, derivatives, pullback, pushforward
 from .calculus.formula import formula
@@ -17,8 +19,6 @@ from .collection import paused_collection
 from .conditions import conditions
 from .derivation import Attached, Derivative, find_variable
 from .errors import MatcalcError, ShapeError, UsageError
-from .export import exported
-from .export.elsewhere import Elsewhere, library_of
 from .expr.build import add, product, variables
 from .expr.dims import Shape, shape_text
 from .expr.nodes import Node, Variable
@@ -38,6 +38,9 @@ from .notation.unicode import to_unicode
 from .structure import chosen, notes_of, restored, subject, within
 from .syntax.ast import Ast
 from .syntax.greek import as_keyword, spell_keyword
+
+if TYPE_CHECKING:
+    from .export.elsewhere import Elsewhere, Library
 
 KINDS = ("scalar", "vector", "matrix")
 """What an array with so many axes is declared as."""
@@ -172,7 +175,7 @@ class Function:
         if directions or self._plan.directions:
             arrays = self._with_directions(directions, arrays)
         compiled = self.compiled
-        library = library_of(arrays.values())
+        library = _library_of(arrays.values())
         try:
             if library is not None:
                 return arranged(self._elsewhere(library, arrays), self._form)
@@ -229,6 +232,8 @@ class Function:
     @cached_property
     def _elsewhere(self) -> Elsewhere:
         """The function on arrays of other libraries."""
+        from .export.elsewhere import Elsewhere  # for optional packages
+
         arguments = [*self._plan.directions, *program_arguments(self.function, self._plan.outputs)]
         with Attached(self.function), bounded(self.limits):
             return Elsewhere(self._plan.outputs, arguments, self.compiled)
@@ -309,6 +314,8 @@ class Function:
         UsageError: there is no such target, or the name is no name.
         Unsupported: an operation that the target does not have.
         """
+        from .export import exported  # other languages take as long to load as a call
+
         if not NAME.fullmatch(name):
             raise UsageError(f"{name!r} is not the name of a function", hint='name="f"')
         arguments = [*self._plan.directions, *program_arguments(self.function, self._plan.outputs)]
@@ -402,6 +409,15 @@ class Function:
     def _repr_latex_(self) -> str:
         formulas = self.latex if isinstance(self.latex, tuple) else (self.latex,)
         return f"$\\displaystyle {', '.join(formulas)}$"
+
+
+def _library_of(values: Iterable[Any]) -> Library | None:
+    """The library of arrays that are not NumPy's; what knows of libraries is loaded only for such."""
+    if all(isinstance(value, np.ndarray | np.generic | float | int | list | tuple) for value in values):
+        return None
+    from .export.elsewhere import library_of  # for optional packages
+
+    return library_of(values)
 
 
 def _form(request: Request, count: int) -> Form:

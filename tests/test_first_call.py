@@ -149,7 +149,7 @@ print(json.dumps(sorted(sys.modules)))
 
 NEVER = {
     "sympy", "numba", "lark", "matcalc.lower.fused", "matcalc.operators", "matcalc.compressed", "matcalc.claims",
-    "matcalc.lower.compress", "matcalc.explanation", "matcalc.verify", "matcalc.cli",
+    "matcalc.lower.compress", "matcalc.export", "matcalc.explanation", "matcalc.verify", "matcalc.cli",
 }  # fmt: skip
 LINEAR_ALGEBRA = {"scipy.linalg", "matcalc.lower.factorizations", "matcalc.lower.triangles"}
 

@@ -9,8 +9,6 @@ from functools import cached_property
 from inspect import Parameter, Signature
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import numpy as np
-
 from .calculus.derive import derivative, derivatives, pullback, pushforward
 from .calculus.formula import formula
 from .calculus.present import present
@@ -26,7 +24,7 @@ from .expression import Expr, shape_names
 from .limits import Limits, bounded, bounded_property, check_printed
 from .lower.backends import require_backend
 from .lower.cost import Cost
-from .lower.entry import MISSING, Form, arranged, entry
+from .lower.entry import MISSING, Form, are_of_numpy, arranged, entry
 from .lower.function import Compiled, compile_function
 from .lower.panels import Machine
 from .lower.stable import differentiable, named_as_written, recognised
@@ -413,7 +411,7 @@ class Function:
 
 def _library_of(values: Iterable[Any]) -> Library | None:
     """The library of arrays that are not NumPy's; what knows of libraries is loaded only for such."""
-    if all(isinstance(value, np.ndarray | np.generic | float | int | list | tuple) for value in values):
+    if are_of_numpy(values):
         return None
     from .export.elsewhere import library_of  # for optional packages
 

@@ -7,7 +7,7 @@ handed on to the general way, which also explains what is wrong.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple
@@ -73,6 +73,15 @@ class Surroundings(NamedTuple):
     checks: Mapping[int, Callable[[Any], None]]
     quiet: Any
     finish: Callable[..., Any]
+
+
+def are_of_numpy(values: Iterable[Any]) -> bool:
+    """Whether values are arrays of NumPy, numbers or lists, rather than arrays of another library.
+
+    >>> are_of_numpy([np.ones(2), 1.0, [2, 3]]), are_of_numpy([object()])
+    (True, False)
+    """
+    return all(isinstance(value, np.ndarray | np.generic | float | int | list | tuple) for value in values)
 
 
 def kind_of(value: Any, dtype: np.dtype[Any]) -> str:

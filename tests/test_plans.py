@@ -51,9 +51,21 @@ def test_loops_and_buffers_are_those_of_the_schedule() -> None:
     assert "weighted_gram of 100000 x 200 and 100000" in found["kernels"]
 
 
-def test_threads_share_whole_passes() -> None:
-    found = sections(logistic().explain_plan({"N": 100_000, "d": 200}, ONE_THREAD._replace(threads=8)))
-    assert "8 threads share each product" in found["loops"]
+def test_threads_share_products() -> None:
+    many = ONE_THREAD._replace(threads=8)
+    found = sections(logistic().explain_plan({"N": 100_000, "d": 200}, many))
+    assert "8 threads share each product of a panel; gains" in found["loops"]
+    assert "matmul" not in found["loops"]
+    gradient = mc.grad("sum(log(1 + exp(-y .* (X w))))", "w", vars=LOGISTIC)
+    found = sections(gradient.explain_plan({"N": 100_000, "d": 200}, many))
+    assert "8 threads share each product of whole matrices" in found["loops"]
+
+
+def test_threads_share_loops_without_products() -> None:
+    function = mc.grad("sum(log(1 + exp(-x .* y)))", "x", vars={"x": "vector(n)", "y": "vector(n)"})
+    for threads in (1, 4):
+        found = sections(function.explain_plan({"n": 2_000_000}, ONE_THREAD._replace(threads=threads)))
+        assert ("4 threads share the panels" in found["loops"]) == (threads == 4)
 
 
 def test_small_arrays_take_a_text_without_buffers() -> None:

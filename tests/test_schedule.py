@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pickle
 import re
+import subprocess
+import sys
 import threading
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
@@ -30,12 +33,15 @@ from matcalc.lower.overwriting import overwrite_dead
 from matcalc.lower.panels import Loop, Machine, plan
 from matcalc.lower.schedule import prepared, schedule, simple
 from matcalc.lower.specialize import specialize
+from matcalc.lower.threads import in_parts
 
 EAGER = Machine(cache=0, shared=0, panel=1, stream=1e9, call=0, added=0, large=1)
 """A machine on which every loop gains, with panels of one row."""
 WIDE = EAGER._replace(panel=700)
 """The same with panels of some rows, of which the last one is short."""
-MACHINES = {"one row": EAGER, "some rows": WIDE, "whole": Machine()}
+SHARING = EAGER._replace(panel=300, threads=3, parted=0)
+"""One on which three threads share every loop that they can."""
+MACHINES = {"one row": EAGER, "some rows": WIDE, "whole": Machine(), "threads": SHARING}
 
 
 def scheduled(function: Compiled, sizes: Mapping[str, int], arrays: Sequence[Any], machine: Machine) -> Any:
@@ -369,7 +375,7 @@ def test_the_text_is_made_of_our_own_tokens() -> None:
     planned = schedule(f.compiled.program, {"N": 50, "d": 3, "k": 2}, WIDE, always=True)
     assert planned is not None
     words = set(re.findall(r"[A-Za-z_]\w*", planned.text))
-    own = re.compile(r"[abckopt]\d+_?|[fiwsk]|dtype|take|give")
+    own = re.compile(r"[abcgikopt]\d+_?|[fiwsku]|dtype|take|give")
     python = {
         "def",
         "for",
@@ -468,3 +474,58 @@ def test_a_plan_costs_its_length() -> None:
         return min(times)
 
     assert planned(100) < 12 * planned(20)
+
+
+# --- threads -------------------------------------------------------------------------------------------
+
+
+def test_threads_share_a_long_loop() -> None:
+    f = mc.value_and_grad("sum(log(1 + exp(-x .* y)) + tanh(x).^2)", "x", {"x": "vector(n)", "y": "vector(n)"})
+    sizes = {"n": 1_000_003}
+    alone, shared = (schedule(f.compiled.program, sizes, Machine(threads=threads)) for threads in (1, 3))
+    assert alone is not None
+    assert shared is not None
+    assert "in_parts" not in alone.text
+    assert shared.text.count("in_parts(g0, 1000003, ") == 1
+    generator = np.random.default_rng(3)
+    x, y = generator.standard_normal((2, sizes["n"]))
+    runs = [f.compiled._load(*planned) for planned in (alone, shared)]
+    with np.errstate(all="ignore"):
+        (value, gradient), (same, equal), (again, _) = (run(x, y) for run in (*runs, runs[1]))
+    assert same == again
+    assert abs(value - same) < 1e-12 * value
+    np.testing.assert_array_equal(gradient, equal)
+    short = schedule(f.compiled.program, {"n": 10_000}, Machine(threads=3))
+    assert short is not None
+    assert "in_parts" not in short.text
+
+
+def test_threads_are_quiet_and_what_fails_in_one_fails() -> None:
+    def part(first: int, last: int) -> tuple[float]:
+        if first == 2:
+            raise ZeroDivisionError
+        return (float(np.log(np.float64(first))),)
+
+    with np.errstate(divide="ignore"), pytest.raises(ZeroDivisionError):
+        in_parts(part, 3, 1, 3, ())
+    with np.errstate(all="raise"), pytest.raises(FloatingPointError):
+        in_parts(part, 2, 1, 1, ())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with np.errstate(divide="ignore"):
+            assert in_parts(part, 2, 1, 2, ()) == [(-np.inf,), (0.0,)]
+
+
+def test_a_forked_process_has_threads_of_its_own() -> None:
+    code = (
+        "import os\n"
+        "from matcalc.lower.threads import in_parts\n"
+        "part = lambda first, last: (last - first,)\n"
+        "assert in_parts(part, 4, 1, 2, ()) == [(2,), (2,)]\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    os._exit(7 if in_parts(part, 4, 1, 2, ()) == [(2,), (2,)] else 1)\n"
+        "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "7\n"

@@ -31,7 +31,8 @@ class Machine(NamedTuple):
     thin: columns of a thin matrix.
     least_rows: the fewest rows for which a thin product is taken apart.
     large: bytes of an array whose passes count.
-    threads: how many threads matrix products use; with several they pass over whole arrays.
+    threads: how many threads matrix products use, with several they pass over whole arrays; and share other loops.
+    parted: entries that the operations of a loop compute together from which on threads share it.
     product_rate: flops of a matrix product in float64 in a nanosecond, of each thread.
     cache_rate, shared_rate, memory_rate: bytes in a nanosecond from the cache of a core, from the one that all cores
         share, and from memory.
@@ -51,6 +52,7 @@ class Machine(NamedTuple):
     least_rows: int = 32
     large: int = 1 << 17
     threads: int = 1
+    parted: int = 1 << 21
     product_rate: float = 70.0
     cache_rate: float = 113.0
     shared_rate: float = 29.0
@@ -59,6 +61,9 @@ class Machine(NamedTuple):
 
 
 USUAL = Machine()
+
+SHARED_PANELS = 8
+"""How many times as large the panels are whose products several threads share."""
 
 ATTEMPTS = 8
 """From how many statements on a loop over rows of one length is tried to begin."""
@@ -105,6 +110,15 @@ def _numbers(shape: Sequence[object]) -> Sizes:
     return tuple([int(dim.constant) for dim in shape])  # type: ignore[attr-defined]
 
 
+def is_shared(loop: Loop, machine: Machine) -> bool:
+    """Whether threads share the panels: of a long loop without products of matrices, whose sums are numbers."""
+    if machine.threads < 2 or any(placed.statement.operation in PRODUCTS for placed in loop.body):
+        return False
+    if any(placed.axis is None and placed.statement.shape for placed in loop.body):
+        return False
+    return sum(prod(_numbers(placed.statement.shape)) for placed in loop.body) >= machine.parted
+
+
 def plan(program: Program, machine: Machine = USUAL, itemsize: int = 8) -> tuple[Item, ...]:
     """The statements in an order in which what gains by it is in loops.
 
@@ -129,8 +143,8 @@ def refused(program: Program, machine: Machine = USUAL, itemsize: int = 8) -> tu
     planner = _Planner(shapes, results, machine, itemsize)
     statements = [item for item in planner.items(list(program.statements)) if isinstance(item, Statement)]
     lengths = {shape[0] for shape in planner.considered(statements)}
-    cuts = [cut for length in sorted(lengths, reverse=True) for cut in planner.cuts(statements, length)]
-    return tuple(cut.loop for cut in cuts if cut.gain <= 0)
+    cuts = [next(planner.cuts(statements, length), None) for length in sorted(lengths, reverse=True)]
+    return tuple(cut.loop for cut in cuts if cut is not None and cut.gain <= 0)
 
 
 class _Cut(NamedTuple):
@@ -272,8 +286,11 @@ class _Planner:
             if placed.axis is not None and placed.statement.operation not in VIEWED:
                 touched[placed.statement.target] = touched.get(placed.statement.target, 0) + 1
         total = sum(self.bytes(value) for value in touched)
-        step = min(length, max(1, int(self.machine.panel / self.width(body, touched, length))))
         products = [placed for placed in body if placed.statement.operation in PRODUCTS]
+        shared = self.machine.threads > 1 and bool(products)
+        # threads share a product of matrices, which has to be large enough for them
+        panel = self.machine.panel * (SHARED_PANELS if shared else 1)
+        step = min(length, max(1, int(panel / self.width(body, touched, length))))
         thin, rows = 0.0, step
         for placed in products:
             each, columns = self.work(placed, length)
@@ -307,8 +324,8 @@ class _Planner:
         for placed in products:
             operands = zip(placed.statement.operands, placed.cuts, strict=True)
             again += sum(self.bytes(x) for x, axis in operands if isinstance(x, int) and axis is None)
-        if self.machine.threads > 1 and products:
-            # threads share whole passes and get nothing out of panels
+        if shared and any(placed.statement.operation != "weighted_gram" for placed in products):
+            # threads share whole passes over a matrix and get nothing out of panels
             saved = 0.0
         return saved + thin - (panels - 1) * (self.machine.call * len(body) + self.machine.added * again), step
 

@@ -16,7 +16,7 @@ from .batching import batch_products
 from .compact import FREE_VIEWS, Numbers, Scheduled, compact, number_or_text, reduction
 from .elementary import elementary, is_ufunc
 from .overwriting import OVERWRITE, WRITERS, overwrite_dead
-from .panels import USUAL, Axis, Item, Loop, Machine, Placed, Sizes, is_truth, plan, shapes_of
+from .panels import USUAL, Axis, Item, Loop, Machine, Placed, Sizes, is_shared, is_truth, plan, shapes_of
 from .passes import own_results
 from .program import Operand, Program, Statement, use_counts
 from .source import ATOM, Names, StatementWriter, program_names
@@ -744,7 +744,9 @@ class _Scheduler:
             body.append(self.call(statement, target, place))
             self.writer.texts[statement.target] = (target, ATOM)
         head = [*(f"{panel_name(name)} = {name}" for name in sorted(panels) if rest)]
-        head += [f"for i in range(0, {loop.length}, {loop.step}):", f"    s = slice(i, i + {loop.step})"]
+        parted = is_shared(loop, self.machine)
+        first_row, end = ("i0", "i1") if parted else ("0", str(loop.length))
+        head += [f"for i in range({first_row}, {end}, {loop.step}):", f"    s = slice(i, i + {loop.step})"]
         if rest and panels:
             short = [f"        {panel_name(name)} = {name}[:{rest}]" for name in sorted(panels)]
             head += [f"    if i == {loop.length - rest}:", *short]
@@ -759,7 +761,21 @@ class _Scheduler:
                 self.writer.texts[value] = (spread[value], ATOM)
             elif placed.statement.operation in FREE_VIEWS and self.known(placed.statement):
                 self.named(placed.statement)
-        return [*before, *head, *(f"    {line}" for line in body)]
+        lines = [*head, *(f"    {line}" for line in body)]
+        return [*before, *(self.in_parts(loop, lines, sorted(panels), list(sums.values())) if parted else lines)]
+
+    def in_parts(self, loop: Loop, lines: Sequence[str], panels: Sequence[str], sums: Sequence[str]) -> list[str]:
+        """The loop as a function of its first and last row, and the call that runs it in several threads."""
+        self.writer.require("in_parts")
+        name = f"g{self.loops.index(loop)}"
+        head = f"def {name}({', '.join(['i0', 'i1', *panels])}):"
+        start = [f"    {total} = 0.0" for total in sums]
+        answer = f"    return ({''.join(f'{total}, ' for total in sums)})"
+        buffers = "".join(f"{panel}, " for panel in panels)
+        call = f"in_parts({name}, {loop.length}, {loop.step}, {self.machine.threads}, ({buffers}))"
+        totals = [f"    {total} += u[{place}]" for place, total in enumerate(sums)]
+        runs = [f"for u in {call}:", *totals] if totals else [call]
+        return [head, *start, *(f"    {line}" for line in lines), answer, *runs]
 
     def known(self, statement: Statement) -> bool:
         """Whether what a statement is made from has a name."""

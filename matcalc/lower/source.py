@@ -46,7 +46,16 @@ MODULES = {
     "linalg": "from scipy import linalg",
     "special": "from scipy import special",
 }
-KERNELS = ("workspace", "arrays", "runtime", "triangles", "factorizations", "runtime_special", "runtime_scipy")
+KERNELS = (
+    "workspace",
+    "threads",
+    "arrays",
+    "runtime",
+    "triangles",
+    "factorizations",
+    "runtime_special",
+    "runtime_scipy",
+)
 """Modules beside this one whose functions generated code may call."""
 
 BUILTINS = ("float", "min", "range", "slice")

@@ -1,0 +1,64 @@
+"""Loops over panels of rows that several threads share, each a run of the panels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .workspace import aligned_empty
+
+Array = NDArray[Any]
+
+
+def in_parts(
+    part: Callable[..., tuple[Any, ...]], length: int, step: int, threads: int, buffers: Sequence[Array]
+) -> list[tuple[Any, ...]]:
+    """What a function returns for each run of panels, in their order; the first runs in the thread of the caller.
+
+    >>> in_parts(lambda first, last: (last - first,), 10, 4, 2, ())
+    [(4,), (6,)]
+
+    Parameters
+    ----------
+    part: takes the first row of its run, the row behind the last, and arrays to work in.
+    length: of all rows.
+    step: the rows of a panel.
+    threads: how many runs there are at most.
+    buffers: what the first run works in; the others get arrays like these.
+    """
+    panels = -(-length // step)
+    runs = min(threads, panels)
+    starts = [step * (panels * run // runs) for run in range(runs)]
+    ends = [*starts[1:], length]
+    pool = _pool(threads - 1)
+    others = [
+        pool.submit(_quietly, part, first, last, *(aligned_empty(buffer.shape, buffer.dtype) for buffer in buffers))
+        for first, last in zip(starts[1:], ends[1:], strict=True)
+    ]
+    try:
+        own = part(starts[0], ends[0], *buffers)
+    finally:
+        # they write to arrays of the caller
+        wait(others)
+    return [own, *(other.result() for other in others)]
+
+
+def _quietly(part: Callable[..., tuple[Any, ...]], first: int, last: int, *buffers: Array) -> tuple[Any, ...]:
+    with np.errstate(all="ignore"):
+        return part(first, last, *buffers)
+
+
+@cache
+def _pool(size: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(size, thread_name_prefix="matcalc")
+
+
+if hasattr(os, "register_at_fork"):
+    # the threads of a pool do not live on in a child
+    os.register_at_fork(after_in_child=_pool.cache_clear)

@@ -33,9 +33,11 @@ def in_parts(
     buffers: what the first run works in; the others get arrays like these.
     """
     panels = -(-length // step)
-    runs = min(threads, panels)
+    runs = max(1, min(threads, panels))
     starts = [step * (panels * run // runs) for run in range(runs)]
     ends = [*starts[1:], length]
+    if runs == 1:
+        return [part(0, length, *buffers)]
     pool = _pool(threads - 1)
     others = [
         pool.submit(_quietly, part, first, last, *(aligned_empty(buffer.shape, buffer.dtype) for buffer in buffers))

@@ -281,7 +281,7 @@ class Function:
           np.add of 10 and 10, 10 operations
         <BLANKLINE>
         loops
-          none: the arrays are so small that the text for all sizes is as quick
+          none: the arrays are so small that a new array for every step is as quick
 
         The parameters and errors are those of `cost`; without sizes, N counts as 1000 and other sizes as about 100.
         """

@@ -32,7 +32,8 @@ class Machine(NamedTuple):
     least_rows: the fewest rows for which a thin product is taken apart.
     large: bytes of an array whose passes count.
     threads: how many threads matrix products use, with several they pass over whole arrays; and share other loops.
-    parted: entries that the operations of a loop compute together from which on threads share it.
+    parted: entries that the operations of a loop compute together for which a thread of its own pays; to start one
+        takes 0.1 ms.
     product_rate: flops of a matrix product in float64 in a nanosecond, of each thread.
     cache_rate, shared_rate, memory_rate: bytes in a nanosecond from the cache of a core, from the one that all cores
         share, and from memory.
@@ -52,7 +53,7 @@ class Machine(NamedTuple):
     least_rows: int = 32
     large: int = 1 << 17
     threads: int = 1
-    parted: int = 1 << 21
+    parted: int = 1 << 20
     product_rate: float = 70.0
     cache_rate: float = 113.0
     shared_rate: float = 29.0
@@ -110,13 +111,14 @@ def _numbers(shape: Sequence[object]) -> Sizes:
     return tuple([int(dim.constant) for dim in shape])  # type: ignore[attr-defined]
 
 
-def is_shared(loop: Loop, machine: Machine) -> bool:
-    """Whether threads share the panels: of a long loop without products of matrices, whose sums are numbers."""
-    if machine.threads < 2 or any(placed.statement.operation in PRODUCTS for placed in loop.body):
-        return False
+def sharing(loop: Loop, machine: Machine) -> int:
+    """How many threads share the panels of a loop: a long one without products of matrices, whose sums are numbers."""
+    if any(placed.statement.operation in PRODUCTS for placed in loop.body):
+        return 1
     if any(placed.axis is None and placed.statement.shape for placed in loop.body):
-        return False
-    return sum(prod(_numbers(placed.statement.shape)) for placed in loop.body) >= machine.parted
+        return 1
+    entries = sum(prod(_numbers(placed.statement.shape)) for placed in loop.body)
+    return max(1, min(machine.threads, entries // max(1, machine.parted)))
 
 
 def plan(program: Program, machine: Machine = USUAL, itemsize: int = 8) -> tuple[Item, ...]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from .compact import Scheduled
 from .cost import View, computing, functions_of, run_cost, seconds, short, work_of
 from .order import Path
-from .panels import PRODUCTS, USUAL, VIEWED, Item, Loop, Machine, Sizes, is_shared, refused
+from .panels import PRODUCTS, USUAL, VIEWED, Item, Loop, Machine, Sizes, refused, sharing
 from .program import Choice, Program, Statement
 from .schedule import run_of
 
@@ -324,8 +324,8 @@ def _loops(program: Program, items: Sequence[Item], planned: Scheduled | None, m
         where = "a panel stays in the cache of a core"
         where = f"{machine.threads} threads share each product of a panel" if together else where
         lines.append(f"    {where}; gains {seconds(loop.gain * 1e-9)} over whole passes")
-        if is_shared(loop, machine):
-            lines.append(f"    {machine.threads} threads share the panels")
+        if sharing(loop, machine) > 1:
+            lines.append(f"    {sharing(loop, machine)} threads share the panels")
     if planned is None:
         return ["  none: the arrays are so small that a new array for every step is as quick"]
     for loop in refused(program, machine):

@@ -16,7 +16,7 @@ from .batching import batch_products
 from .compact import FREE_VIEWS, Numbers, Scheduled, compact, number_or_text, reduction
 from .elementary import elementary, is_ufunc
 from .overwriting import OVERWRITE, WRITERS, overwrite_dead
-from .panels import USUAL, Axis, Item, Loop, Machine, Placed, Sizes, is_shared, is_truth, plan, shapes_of
+from .panels import USUAL, Axis, Item, Loop, Machine, Placed, Sizes, is_truth, plan, shapes_of, sharing
 from .passes import own_results
 from .program import Operand, Program, Statement, use_counts
 from .source import ATOM, Names, StatementWriter, program_names
@@ -744,7 +744,8 @@ class _Scheduler:
             body.append(self.call(statement, target, place))
             self.writer.texts[statement.target] = (target, ATOM)
         head = [*(f"{panel_name(name)} = {name}" for name in sorted(panels) if rest)]
-        parted = is_shared(loop, self.machine)
+        threads = sharing(loop, self.machine)
+        parted = threads > 1
         first_row, end = ("i0", "i1") if parted else ("0", str(loop.length))
         head += [f"for i in range({first_row}, {end}, {loop.step}):", f"    s = slice(i, i + {loop.step})"]
         if rest and panels:
@@ -762,9 +763,14 @@ class _Scheduler:
             elif placed.statement.operation in FREE_VIEWS and self.known(placed.statement):
                 self.named(placed.statement)
         lines = [*head, *(f"    {line}" for line in body)]
-        return [*before, *(self.in_parts(loop, lines, sorted(panels), list(sums.values())) if parted else lines)]
+        return [
+            *before,
+            *(self.in_parts(loop, threads, lines, sorted(panels), list(sums.values())) if parted else lines),
+        ]
 
-    def in_parts(self, loop: Loop, lines: Sequence[str], panels: Sequence[str], sums: Sequence[str]) -> list[str]:
+    def in_parts(
+        self, loop: Loop, threads: int, lines: Sequence[str], panels: Sequence[str], sums: Sequence[str]
+    ) -> list[str]:
         """The loop as a function of its first and last row, and the call that runs it in several threads."""
         self.writer.require("in_parts")
         name = f"g{self.loops.index(loop)}"
@@ -772,7 +778,7 @@ class _Scheduler:
         start = [f"    {total} = 0.0" for total in sums]
         answer = f"    return ({''.join(f'{total}, ' for total in sums)})"
         buffers = "".join(f"{panel}, " for panel in panels)
-        call = f"in_parts({name}, {loop.length}, {loop.step}, {self.machine.threads}, ({buffers}))"
+        call = f"in_parts({name}, {loop.length}, {loop.step}, {threads}, ({buffers}))"
         totals = [f"    {total} += u[{place}]" for place, total in enumerate(sums)]
         runs = [f"for u in {call}:", *totals] if totals else [call]
         return [head, *start, *(f"    {line}" for line in lines), answer, *runs]

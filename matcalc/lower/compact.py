@@ -86,18 +86,19 @@ class Numbers:
 def compact(program: Program) -> Scheduled:
     """The text of a program without named sizes, whose entrywise statements are single ufuncs.
 
-    >>> from matcalc.expr.build import einsum, map_
+    >>> from matcalc.expr.build import add
     >>> from matcalc.expr.dims import Dim
     >>> from matcalc.expr.nodes import Variable
+    >>> from matcalc.lower import lower_program
     >>> from matcalc.lower.elementary import elementary
-    >>> from matcalc.lower.graph import lower_program
-    >>> x = Variable("x", (Dim.of(3),))
-    >>> print(compact(elementary(lower_program([map_("sigmoid", x)], [x]))).text, end="")
-    def f(a0):
-        t2 = -a0
-        t3 = np.exp(t2)
-        t4 = t3 + k0
-        t5 = k0 / t4
+    >>> three = (Dim.of(3),)
+    >>> x, y = Variable("x", three), Variable("y", three)
+    >>> print(compact(elementary(lower_program([add([(1, x), (2, y)], three)], [x, y]))).read(), end="")
+    k0 = 2.0
+    <BLANKLINE>
+    def f(a0, a1):
+        t4 = k0 * a1
+        t5 = a0 + t4
         return t5
 
     Parameters

@@ -166,6 +166,9 @@ class _Planner:
         self.machine = machine
         self.turned: dict[int, int] = {}
         """For a transpose, what it is the transpose of."""
+        self.large = {value for value in shapes if shapes[value] and self.bytes(value) >= machine.large}
+        self.passes: set[int] = set()
+        """Targets of statements that pass over something large."""
 
     def items(self, statements: list[Statement]) -> Iterator[Item]:
         """The best loop with what comes before and after it, for as long as there is one that gains."""
@@ -173,6 +176,8 @@ class _Planner:
             (source, *_) = (*statement.operands, None)
             if statement.operation == "transpose" and isinstance(source, int):
                 self.turned[statement.target] = self.turned.get(source, source)
+            if not self.large.isdisjoint((statement.target, *statement.operands)):
+                self.passes.add(statement.target)
         todo: list[list[Statement] | Loop] = [statements]
         while todo:
             part = todo.pop()
@@ -204,9 +209,9 @@ class _Planner:
     def considered(self, statements: list[Statement]) -> Iterator[Sizes]:
         """The shapes of large values and operands, whose rows may be taken in panels."""
         for statement in statements:
-            for value in (statement.target, *statement.operands):
-                if isinstance(value, int) and self.shapes[value] and self.bytes(value) >= self.machine.large:
-                    yield self.shapes[value]
+            if statement.target in self.passes:
+                values = (statement.target, *statement.operands)
+                yield from (self.shapes[value] for value in values if isinstance(value, int) and value in self.large)
 
     def bytes(self, value: int) -> int:
         return prod(self.shapes[value]) * self.itemsize
@@ -224,6 +229,10 @@ class _Planner:
         after: list[Statement] = []
         begins: int | None = None
         for number, statement in enumerate(statements):
+            if statement.target not in self.passes and states.keys().isdisjoint(statement.operands):
+                # neither begins a loop nor needs anything of one
+                before.append(statement)
+                continue
             values = [operand for operand in statement.operands if isinstance(operand, int)]
             met = [states[value] for value in values if value in states]
             if "after" in met:

@@ -7,6 +7,7 @@ another.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -148,15 +149,8 @@ class Builder:
 
 def use_counts(program: Program) -> dict[int, int]:
     """How often each value is used, by statements and as a result."""
-    counts: dict[int, int] = {}
-    for statement in program.statements:
-        for operand in statement.operands:
-            if isinstance(operand, int):
-                counts[operand] = counts.get(operand, 0) + 1
-    for result in program.results:
-        if isinstance(result, int):
-            counts[result] = counts.get(result, 0) + 1
-    return counts
+    operands = [operand for statement in program.statements for operand in statement.operands]
+    return Counter([value for value in (*operands, *program.results) if isinstance(value, int)])
 
 
 def dims_of(statement: Statement) -> list[Dim]:

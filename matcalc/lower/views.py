@@ -35,12 +35,12 @@ def is_fresh(statement: Statement) -> bool:
 
 def remove_dead_code(program: Program) -> Program:
     """Leave out statements whose value nobody uses."""
-    used = {result for result in program.results if isinstance(result, int)}
+    used = {*program.results}
     kept: list[Statement] = []
     for statement in reversed(program.statements):
         if statement.target in used:
             kept.append(statement)
-            used.update([operand for operand in statement.operands if isinstance(operand, int)])
+            used.update(statement.operands)
     if len(kept) == len(program.statements):
         return program
     return program._replace(statements=tuple(reversed(kept)))

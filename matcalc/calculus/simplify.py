@@ -384,8 +384,8 @@ def merge_norms(node: Product) -> Node | None:
 def norm_of_squares(node: Product) -> Node | None:
     """``(x^T x)^(1/2)`` is ``||x||``."""
     for place, factor in enumerate(node.factors):
-        exponent = Fraction(factor.exponent)
-        if exponent.denominator != 2:
+        exponent = factor.exponent
+        if isinstance(exponent, int) or exponent.denominator != 2:
             continue
         base = factor.node
         if not isinstance(base, Product) or len(base.factors) != 1 or base.factors[0].exponent != 2:

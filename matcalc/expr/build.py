@@ -849,7 +849,18 @@ def _infer_symmetric(node: Node) -> bool:
 
 
 def _equals_transpose(node: Node) -> bool:
-    return swap_axes(node) == node
+    return not (isinstance(node, Product) and _has_other_columns(node)) and swap_axes(node) == node
+
+
+def _has_other_columns(node: Product) -> bool:
+    """Whether the factors along the rows of a matrix are others than those along its columns.
+
+    What a delta ties to both may be written along either of them.
+    """
+    if any(isinstance(factor.node, Structure) for factor in node.factors):
+        return False
+    rows, columns = (sorted([(f.node.digest, f.exponent) for f in node.factors if axis in f.labels]) for axis in (0, 1))
+    return rows != columns
 
 
 def swap_axes(node: Node) -> Node:

@@ -168,6 +168,8 @@ class _Lowering:
     def _implicit_inverses(self, nodes: Sequence[Node]) -> set[bytes]:
         """Inverses of matrices that only ever meet something to solve for, so that they need not be computed."""
         fitting: dict[bytes, int] = {}
+        if not any(_is_inverse(node) for node in nodes):
+            return set()
         for node in reversed(nodes):
             # parents come first, so that a product which is taken apart above is known by now
             if not isinstance(node, Product) or node.digest in self.absorbed:
@@ -242,17 +244,15 @@ class _Lowering:
 
     def value(self, root: Node) -> Tensor:
         """The value of a node; what it needs is computed first, without recursion."""
-        stack = [root]
+        stack = [(root, False)]
         while stack:
-            node = stack[-1]
+            node, ready = stack.pop()
             if node.digest in self.values:
-                stack.pop()
                 continue
-            missing = [need for need in self.needs(node) if need.digest not in self.values]
-            if missing:
-                stack.extend(reversed(missing))
+            if not ready:
+                stack.append((node, True))
+                stack += [(need, False) for need in reversed(self.needs(node)) if need.digest not in self.values]
                 continue
-            stack.pop()
             value = self._compute(node)
             if node.order == 2 and len(value.labels) == 2 and is_symmetric(node):
                 self.builder.symmetric.add(value.value)

@@ -223,14 +223,16 @@ class _Planner:
 
         Also the place of the first of them, if there is one.
         """
+        begins = next((place for place, statement in enumerate(statements) if self.begins(statement, length)), None)
+        if begins is None:
+            return None, None
         states: dict[int, Axis | str] = {}
-        before: list[Statement] = []
+        before: list[Statement] = statements[:begins]
         body: list[Placed] = []
         after: list[Statement] = []
-        begins: int | None = None
-        for number, statement in enumerate(statements):
+        for statement in statements[begins:]:
             if statement.target not in self.passes and states.keys().isdisjoint(statement.operands):
-                # neither begins a loop nor needs anything of one
+                # passes over nothing large and needs nothing of the loop
                 before.append(statement)
                 continue
             values = [operand for operand in statement.operands if isinstance(operand, int)]
@@ -244,7 +246,6 @@ class _Planner:
             if placed is not None and (inside or self.streams(placed)):
                 states[statement.target] = "after" if placed.axis is None else placed.axis
                 body.append(placed)
-                begins = number if begins is None else begins
                 continue
             if inside:
                 states[statement.target] = "after"
@@ -255,6 +256,13 @@ class _Planner:
             return begins, None
         gain, step = self.gain(body, length, _needed([*_used(after), *self.results], body))
         return begins, _Cut(gain, before, Loop(length, step, tuple(body), gain), after)
+
+    def begins(self, statement: Statement, length: int) -> bool:
+        """Whether a loop may begin with a statement."""
+        if statement.target not in self.passes:
+            return False
+        placed = self.place(statement, {}, length)
+        return placed is not None and self.streams(placed)
 
     def streams(self, placed: Placed) -> bool:
         """Whether a statement whose operands are all there passes over something large in panels."""

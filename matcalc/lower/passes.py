@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .adjoints import share_adjoints
 from .low_rank import split_products
@@ -242,8 +242,7 @@ def _owner(value: int, definitions: dict[int, Statement]) -> tuple[int, bool]:
         value = source
 
 
-@dataclass(frozen=True, slots=True)
-class _Extent:
+class _Extent(NamedTuple):
     """How deep an inlined expression is and how many names and numbers it has."""
 
     depth: int

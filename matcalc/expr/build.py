@@ -636,7 +636,7 @@ def _meet_selections(
 def _separate_scalars(operands: list[Operand], out: Sequence[int]) -> list[Operand]:
     """Components without an output label become factors of their own, so that equal ones merge."""
     outputs = set(out)
-    if all(not names or not outputs.isdisjoint(names) for _, _, names in operands):
+    if _all_reach(operands, outputs):
         return operands
     owner: dict[int, int] = {}
 
@@ -667,6 +667,21 @@ def _separate_scalars(operands: list[Operand], out: Sequence[int]) -> list[Opera
         scalar = product([operands[position] for position in members], ())
         result.append((scalar, 1, ()))
     return result
+
+
+def _all_reach(operands: list[Operand], outputs: set[int]) -> bool:
+    """Whether every factor with labels is tied to an output label, by others between them if need be."""
+    reached = set(outputs)
+    apart = [names for _, _, names in operands if names]
+    while apart:
+        left = [names for names in apart if reached.isdisjoint(names)]
+        if len(left) == len(apart):
+            return False
+        for names in apart:
+            if not reached.isdisjoint(names):
+                reached.update(names)
+        apart = left
+    return True
 
 
 def _merge_scalars(operands: list[Operand]) -> tuple[list[Operand], Exact]:

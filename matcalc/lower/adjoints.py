@@ -13,9 +13,11 @@ Adjoints = Mapping[tuple[Operand, Operand], tuple[Statement, Statement]]
 
 def share_adjoints(program: Program) -> Program:
     """``v^T (M z) = (M^T v)^T z`` where ``M^T v`` is computed too and ``M z`` is not needed for anything else."""
-    counts = use_counts(program)
     definitions = {statement.target: statement for statement in program.statements}
     adjoints = _adjoints(program, definitions)
+    if not adjoints:
+        return program
+    counts = use_counts(program)
     statements: list[Statement] = []
     known = set(range(len(program.arguments)))
     for statement in program.statements:

@@ -17,6 +17,9 @@ def split_products(program: Program) -> Program:
 
     A product of matrices becomes a product with a vector and an entrywise one where the matrix is made for it alone.
     """
+    if not any(statement.operation == "expand" and statement.parameters == COLUMN for statement in program.statements):
+        # no product of two vectors
+        return program
     before: tuple[Statement, ...] = ()
     while before != program.statements:
         before = program.statements

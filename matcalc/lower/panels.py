@@ -12,6 +12,7 @@ from math import prod
 from types import MappingProxyType
 from typing import NamedTuple
 
+from ..expr.dims import Shape
 from .elementary import is_ufunc
 from .program import Operand, Program, Statement
 
@@ -102,13 +103,12 @@ Item = Statement | Loop
 
 def shapes_of(program: Program) -> dict[int, Sizes]:
     """The shape of every value of a program without named sizes."""
-    found = {k: _numbers(argument.shape) for k, argument in enumerate(program.arguments)}
-    found.update((statement.target, _numbers(statement.shape)) for statement in program.statements)
-    return found
+    arguments = {k: _numbers(argument.shape) for k, argument in enumerate(program.arguments)}
+    return {**arguments, **{statement.target: _numbers(statement.shape) for statement in program.statements}}
 
 
-def _numbers(shape: Sequence[object]) -> Sizes:
-    return tuple([int(dim.constant) for dim in shape])  # type: ignore[attr-defined]
+def _numbers(shape: Shape) -> Sizes:
+    return tuple([dim.constant for dim in shape])  # type: ignore[misc]
 
 
 def sharing(loop: Loop, machine: Machine) -> int:

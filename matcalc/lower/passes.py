@@ -15,6 +15,9 @@ from .views import FREE, may_be_view, remove_dead_code
 
 Pass = Callable[[Program], Program]
 
+NOTHING = Literal(0.0)
+"""Stands for the value that a statement multiplies by a number where it does not."""
+
 MAX_DEPTH = 6
 MAX_PARTS = 12
 
@@ -195,7 +198,7 @@ def _multiple(statement: Statement) -> tuple[float | None, Operand]:
         return -1.0, statement.operands[0]
     if statement.operation == "multiply" and isinstance(statement.operands[0], Literal):
         return statement.operands[0].value, statement.operands[1]
-    return None, Literal(0.0)
+    return None, NOTHING
 
 
 def _multiplied(statement: Statement, number: float, value: Operand) -> Statement:
@@ -294,8 +297,9 @@ def _mentioned_twice(program: Program) -> set[int]:
             for place, operand in enumerate(statement.operands):
                 if isinstance(operand, int) and template.count(f"{{{place}}}") != 1:
                     found.add(operand)
-        operands = [operand for operand in statement.operands if not isinstance(operand, Literal)]
-        found.update(operand for operand in operands if isinstance(operand, int) and operands.count(operand) > 1)
+        operands = statement.operands
+        if len({*operands}) < len(operands):
+            found.update([value for value in operands if isinstance(value, int) and operands.count(value) > 1])
     return found
 
 

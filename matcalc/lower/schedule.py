@@ -139,6 +139,8 @@ def not_in_place(program: Program) -> Program:
 
 def symmetric_products(program: Program) -> Program:
     """``X^T diag(d) X`` as one operation, which takes half of the multiplications where d is not negative."""
+    if not any(_is_column(statement) for statement in program.statements):
+        return program
     counts = use_counts(program)
     definitions = {statement.target: statement for statement in program.statements}
 
@@ -168,15 +170,16 @@ def symmetric_products(program: Program) -> Program:
     return remove_dead_code(program._replace(statements=tuple(gram(statement) for statement in program.statements)))
 
 
+def _is_column(statement: Statement) -> bool:
+    """Whether a statement makes a vector a column."""
+    return statement.operation == "expand" and statement.parameters == (0, 1)
+
+
 def outer_products(program: Program) -> Program:
     """``u v^T`` as a product of matrices, where it is large; of several, ``u_j V_ik``, one for each i."""
     shapes = shapes_of(program)
     truths = {statement.target for statement in program.statements if is_truth(statement)}
-    columns = {
-        statement.target
-        for statement in program.statements
-        if statement.operation == "expand" and statement.parameters == (0, 1)
-    }
+    columns = {statement.target for statement in program.statements if _is_column(statement)}
 
     def outer(statement: Statement) -> Statement:
         if not is_ufunc(statement, "np.multiply") or prod(shapes[statement.target]) < LARGE_OUTER:
@@ -218,6 +221,8 @@ def slice_entries(vector: Sizes, slices: Sizes, result: Sizes) -> int:
 
 def flat_products(program: Program) -> Program:
     """Many products with one matrix as one product, where they are thin, for each of them would pack that matrix."""
+    if not any(statement.operation == "matmul" and len(statement.shape) > 2 for statement in program.statements):
+        return program
     shapes = shapes_of(program)
     definitions = {statement.target: statement for statement in program.statements}
     fresh = 1 + max(shapes, default=-1)
@@ -266,18 +271,21 @@ def _is_compact(value: Operand | None, definitions: Mapping[int, Statement]) -> 
 
 def long_rows(program: Program) -> Program:
     """Returned products of matrices with more rows than columns as transposes, whose rows in memory are the longer."""
+    returned = {s.target for s in program.statements if s.operation == "matmul" and len(s.shape) == 2}
+    returned.intersection_update([result for result in program.results if isinstance(result, int)])
+    if not returned:
+        return program
     counts = use_counts(program)
     shapes = shapes_of(program)
     fresh = 1 + max(shapes, default=-1)
     statements: list[Statement] = []
     for statement in program.statements:
-        rows, columns = (*shapes[statement.target], 0, 0)[:2]
-        returned = statement.target in program.results and counts[statement.target] == 1
-        if statement.operation != "matmul" or len(statement.shape) != 2 or not returned or rows <= columns:
+        if statement.target not in returned or counts[statement.target] > 1:
             statements.append(statement)
             continue
         left, right = statement.operands
-        if columns <= THIN or rows * columns * shapes[left][-1] < LONG_PRODUCT:  # type: ignore[index]
+        rows, columns = shapes[statement.target]
+        if rows <= columns or columns <= THIN or rows * columns * shapes[left][-1] < LONG_PRODUCT:  # type: ignore[index]
             statements.append(statement)
             continue
         for number, operand in enumerate((right, left)):

@@ -130,6 +130,8 @@ def _minor(statement: Statement) -> str:
 
 def name_inverses(program: Program) -> Program:
     """Write an inverse that is all that is wanted of a matrix in one step, and that of a triangle as such."""
+    if not any(statement.operation in ("inverse_factorized", "call") for statement in program.statements):
+        return program
     counts = use_counts(program)
     definitions = {statement.target: statement for statement in program.statements}
     rewritten: list[Statement] = []

@@ -167,9 +167,9 @@ class _Lowering:
 
     def _implicit_inverses(self, nodes: Sequence[Node]) -> set[bytes]:
         """Inverses of matrices that only ever meet something to solve for, so that they need not be computed."""
-        fitting: dict[bytes, int] = {}
         if not any(_is_inverse(node) for node in nodes):
             return set()
+        fitting: dict[bytes, int] = {}
         for node in reversed(nodes):
             # parents come first, so that a product which is taken apart above is known by now
             if not isinstance(node, Product) or node.digest in self.absorbed:

@@ -23,7 +23,20 @@ from node_eval import evaluate
 from matcalc.calculus.simplify import LARGEST_PRODUCT, flat_product, simplify
 from matcalc.elaborate import elaborate
 from matcalc.errors import DomainError
-from matcalc.expr.build import Operand, add, broadcast, delta, einsum, number, ones, power, product, scale
+from matcalc.expr.build import (
+    Operand,
+    add,
+    broadcast,
+    delta,
+    einsum,
+    is_symmetric,
+    number,
+    ones,
+    power,
+    product,
+    scale,
+    swap_axes,
+)
 from matcalc.expr.dims import Dim
 from matcalc.expr.nodes import Call, Factor, Map, Node, Product, Structure, Sum, Term, Variable, postorder
 from matcalc.ops.apply import call, map_
@@ -183,6 +196,29 @@ def test_the_orders_differ_and_the_tables_of_the_engine_stay() -> None:
     assert len(set(names)) == len(ORDERS)
     assert {frozenset(order) for order in names} == {frozenset(rule.__name__ for rule in PRODUCT_RULES)}
     assert PRODUCT_RULES[0].__name__ == "cancel_inverse"
+
+
+def test_the_products_that_are_symmetric_are_those_that_are_the_same_when_turned() -> None:
+    found: dict[bool, int] = {True: 0, False: 0}
+    for seed in SEEDS:
+        root = graph(seed)
+        matrices = [node for node in postorder(root) if node.order == 2]
+        pairs = [(a, b) for a in matrices for b in matrices if a.shape == b.shape]
+        products = [einsum("ij,kj->ik", *pair) for pair in pairs[:9]]
+        vectors = [node for node in postorder(root) if node.order == 1]
+        diagonals = [product([(delta(v.shape[0]), 1, (0, 1)), (v, 1, (0,))], (0, 1)) for v in vectors]
+        for node in postorder(root, *products, *diagonals):
+            if isinstance(node, Product) and node.order == 2 and node.shape[0] == node.shape[1]:
+                turned = swap_axes(node) == node
+                assert is_symmetric(node) == turned, (seed, node)
+                found[turned] += 1
+    assert min(found.values()) > 100, found
+
+
+def test_a_matrix_is_symmetric_where_a_delta_ties_what_is_written_along_its_rows() -> None:
+    v, w = Variable("v", (n,)), Variable("w", (n,))
+    assert is_symmetric(product([(delta(n), 1, (0, 1)), (v, 1, (0,)), (w, 1, (1,))], (0, 1)))
+    assert not is_symmetric(einsum("i,j->ij", v, w))
 
 
 # --- rules, one by one ---------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import threading
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from random import Random
 from typing import Any
 
@@ -514,6 +515,14 @@ def test_threads_are_quiet_and_what_fails_in_one_fails() -> None:
         warnings.simplefilter("error")
         with np.errstate(divide="ignore"):
             assert in_parts(part, 2, 1, 2, ()) == [(-np.inf,), (0.0,)]
+
+
+def test_where_no_thread_can_be_started_the_caller_does_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", refuse)
+    assert in_parts(lambda first, last: ((first, last),), 10, 2, 3, ()) == [((0, 2),), ((2, 6),), ((6, 10),)]
 
 
 def test_a_forked_process_has_threads_of_its_own() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
 from typing import Any
 
@@ -39,16 +39,21 @@ def in_parts(
     if runs == 1:
         return [part(0, length, *buffers)]
     pool = _pool(threads - 1)
-    others = [
-        pool.submit(_quietly, part, first, last, *(aligned_empty(buffer.shape, buffer.dtype) for buffer in buffers))
-        for first, last in zip(starts[1:], ends[1:], strict=True)
-    ]
+    others: list[Future[tuple[Any, ...]]] = []
+    for first, last in zip(starts[1:], ends[1:], strict=True):
+        working = [aligned_empty(buffer.shape, buffer.dtype) for buffer in buffers]
+        try:
+            others.append(pool.submit(_quietly, part, first, last, *working))
+        except RuntimeError:
+            # no thread can be started, as when the interpreter ends
+            break
     try:
-        own = part(starts[0], ends[0], *buffers)
+        results = [part(starts[0], ends[0], *buffers)]
+        results += [part(starts[run], ends[run], *buffers) for run in range(1 + len(others), runs)]
     finally:
         # they write to arrays of the caller
         wait(others)
-    return [own, *(other.result() for other in others)]
+    return [results[0], *(other.result() for other in others), *results[1:]]
 
 
 def _quietly(part: Callable[..., tuple[Any, ...]], first: int, last: int, *buffers: Array) -> tuple[Any, ...]:

@@ -124,6 +124,9 @@ def _rebuild(node: Node, done: Mapping[bytes, Node], consumers: Mapping[bytes, i
             built = node
         else:
             built.cache.update(node.cache)
+            if any("facts" not in child.cache for child in built.children):
+                # where a node has its facts, all that it is made of has them
+                built.cache.pop("facts", None)
     mergeable = _mergeable(built)
     # the transpose of a symmetric product is known to be the product only when it is built again
     if not (mergeable and isinstance(built, Product) and len(built.factors) == 1):
@@ -730,6 +733,9 @@ def map_of_relabelled(node: Map) -> Node | None:
     if arg.shape and (is_ones(inner) or is_zero(arg)):
         value = number(coefficient) if is_ones(inner) else number(0)
         return broadcast(rewrite(map_(node.op, value)), node.shape, ())
+    kept = _varying_axes(arg)
+    if len(kept) < arg.order:
+        return broadcast(rewrite(map_(node.op, _along(arg, kept))), node.shape, kept)
     if not isinstance(inner, Product) or list(inner.summed) or len(inner.factors) != 1:
         return None
     base, exponent, names = inner.factors[0]
@@ -740,6 +746,25 @@ def map_of_relabelled(node: Map) -> Node | None:
     small = scale(coefficient, power(base, exponent))
     value = rewrite(map_(node.op, small))
     return product([(value, 1, names)], range(node.order), dict(enumerate(node.shape)))
+
+
+def _varying_axes(node: Node) -> list[int]:
+    """The axes along which a value is not the same everywhere for certain."""
+    if isinstance(node, Product):
+        return sorted({label for factor in node.factors for label in factor.labels if label < node.order})
+    if isinstance(node, Sum) and node.terms:
+        return sorted({axis for term in node.terms for axis in _varying_axes(term.node)})
+    return list(range(node.order))
+
+
+def _along(node: Node, kept: Sequence[int]) -> Node:
+    """A value without the axes along which it is the same everywhere."""
+    shape = tuple(node.shape[axis] for axis in kept)
+    if isinstance(node, Sum):
+        return add([(term.coefficient, _along(term.node, kept)) for term in node.terms], shape)
+    assert isinstance(node, Product)
+    sizes = {label: size for label, size in _all_labels(node).items() if label in kept or label >= node.order}
+    return product([(factor.node, factor.exponent, factor.labels) for factor in node.factors], kept, sizes)
 
 
 def map_args_by_axes(node: Map) -> Node | None:
@@ -764,6 +789,12 @@ def map_args_by_axes(node: Map) -> Node | None:
                 axes.append(tuple(places[label] for label in names))
                 changed = True
                 continue
+        kept = _varying_axes(arg)
+        if len(kept) < arg.order:
+            args.append(_along(arg, kept))
+            axes.append(tuple(places[axis] for axis in kept))
+            changed = True
+            continue
         args.append(arg)
         axes.append(places)
     if not changed:

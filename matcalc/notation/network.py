@@ -177,6 +177,12 @@ def _read_structure(network: Network, factor: Factor) -> bool:
         network.tied = True
         return network.order == 2
     if base.kind == "unit" and exponent > 0:
+        known = network.units.get(labels[0])
+        if known is not None and known != base:
+            # e(2, m)[i] is not 1: one of the two picks an entry of the other
+            is_number = known.parameters[0].constant is not None
+            base, other = (base, known) if is_number else (known, base)
+            network.add_vector(labels[0], single(unit_ast(other)))
         network.units[labels[0]] = base
         return True
     if base.kind == "range":

@@ -235,6 +235,18 @@ def test_small_arrays_of_a_narrow_type_keep_it() -> None:
         assert all(gradient.dtype == np.float32 for gradient in gradients)
 
 
+@pytest.mark.parametrize("size", [4, 60])
+def test_a_sign_is_not_put_on_truth_values(size: int) -> None:
+    types = {"X": "matrix(m, k)", "y": "vector(m)"}
+    f = mc.jacobian("max(cos(sum_{i=1}^{m} y[i] X_i), 0)", "y", vars=types)
+    generator = np.random.default_rng(2)
+    X, y = generator.standard_normal((size, size + 1)), generator.standard_normal(size)
+    angle = X.T @ y
+    expected = -(np.sin(angle) * (np.cos(angle) > 0))[:, None] * X.T
+    found = f(X=X, y=y)
+    np.testing.assert_allclose(found, expected if found.shape == expected.shape else expected.T, rtol=1e-12, atol=1e-12)
+
+
 def test_float32_stays_float32() -> None:
     f = mc.value_and_grad(LOGISTIC, ("w", "V"), vars=TYPES)
     exact = f(**logistic())

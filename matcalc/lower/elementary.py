@@ -126,6 +126,9 @@ class _TakenApart:
             return Literal(-operand.value)
         if not self.shape(operand):
             return self.emit("negate", (operand,), (), ())
+        if any(s.target == operand and is_ufunc(s) and s.parameters[1] == "truth" for s in self.statements):
+            # truth values have no negative
+            return self.emit("ufunc", (operand, Literal(-1.0)), ("np.multiply", "number"), self.shape(operand))
         return self.emit("ufunc", (operand,), ("np.negative", "number"), self.shape(operand))
 
     def value(self, statement: Statement) -> Signed:

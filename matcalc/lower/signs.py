@@ -14,6 +14,9 @@ LINEAR = frozenset(
 )
 """Operations, other than ufuncs, through which the signs of their operands pass."""
 
+VIEWED = frozenset({"transpose", "expand", "diagonal", "reshape", "element", "slice"})
+"""Those of them whose value is made of entries of their operand."""
+
 ODD = frozenset(
     {"np.tanh", "np.sin", "np.tan", "np.arctan", "np.sinh", "np.arcsinh", "np.arcsin", "np.cbrt", "np.sign"}
 )  # fmt: skip
@@ -180,12 +183,19 @@ class _Search:
                     yield statement, place
                     pending.append(operand)
 
+    def is_truth(self, value: int) -> bool:
+        """Whether a value is made of truth values, which NumPy does not negate."""
+        statement = self.definitions.get(value)
+        while statement is not None and statement.operation in VIEWED and isinstance(statement.operands[0], int):
+            statement = self.definitions.get(statement.operands[0])
+        return statement is not None and statement.operation == "ufunc" and statement.parameters[1] == "truth"
+
     def cheapest(self, value: int, entries: int) -> dict[int, Statement] | None:
         """The statement that changes where a sign is put on the smallest factor."""
         found = [
             (prod_of(self.shapes[operand]), statement.target, place)
             for statement, place in self.factors(value)
-            if isinstance(operand := statement.operands[place], int)
+            if isinstance(operand := statement.operands[place], int) and not self.is_truth(operand)
         ]
         if not found or min(found)[0] * MUCH_SMALLER > entries:
             return None

@@ -8,6 +8,7 @@ import dataclasses
 import multiprocessing
 import re
 import signal
+import sys
 import time
 import warnings
 from collections import Counter, defaultdict
@@ -86,18 +87,28 @@ class _TimeoutError(BaseException):
 
 @contextlib.contextmanager
 def limited(seconds: float) -> Iterator[None]:
-    """Stop what takes more processor time than this (main thread only)."""
+    """Stop what takes more processor time than this (main thread only).
+
+    An alarm that goes off in a finalizer is swallowed by Python, which then reports it, so the alarm is repeated and
+    that report left out.
+    """
 
     def stop(*_: Any) -> None:
         raise _TimeoutError
 
+    def report(unraisable: sys.UnraisableHookArgs) -> None:
+        if unraisable.exc_type is not _TimeoutError:
+            report_others(unraisable)
+
+    report_others, sys.unraisablehook = sys.unraisablehook, report
     previous = signal.signal(signal.SIGVTALRM, stop)
-    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds, seconds / 4)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.signal(signal.SIGVTALRM, previous)
+        sys.unraisablehook = report_others
 
 
 def relative_error(got: Array, expected: Array) -> float:

@@ -14,7 +14,17 @@ import numpy as np
 import pytest
 
 from tests.oracle import evaluate, read
-from tests.program_checks import Outcome, Report, check, describe, run_many, shrink, smaller_programs
+from tests.program_checks import (
+    Outcome,
+    Report,
+    _TimeoutError,
+    check,
+    describe,
+    limited,
+    run_many,
+    shrink,
+    smaller_programs,
+)
 from tests.program_rules import RULES
 from tests.random_programs import SIZES, Case, random_case, values_of
 
@@ -150,3 +160,31 @@ def test_a_failure_is_reduced() -> None:
 def test_smaller_programs_are_smaller_or_equal() -> None:
     program = read("r = A x - y; r^T r")
     assert len(list(smaller_programs(program, ["x"]))) > 5
+
+
+# --- the time limit ------------------------------------------------------------------------------
+
+
+def count_to(number: int) -> None:
+    """Processor time of the program alone, which is what the alarm measures."""
+    for _ in range(number):
+        pass
+
+
+class Lingering:
+    """Something whose end takes long, so that the alarm goes off in it."""
+
+    def __del__(self) -> None:
+        count_to(10_000_000)
+
+
+def linger() -> None:
+    left = Lingering()
+    del left
+    count_to(50_000_000)
+
+
+def test_an_alarm_in_a_finalizer_is_repeated() -> None:
+    """Python swallows what is raised in a finalizer: the alarm was lost, and the run reported an error."""
+    with pytest.raises(_TimeoutError), limited(0.05):
+        linger()

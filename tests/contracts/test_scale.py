@@ -5,8 +5,10 @@ The bounds are on processor time, so that a busy machine does not break them, an
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
+from types import FrameType
 
 import numpy as np
 import pytest
@@ -39,14 +41,41 @@ def network(layers: int) -> tuple[str, dict[str, str], tuple[str, ...]]:
     return "\n".join(lines), declarations, tuple(names)
 
 
+def calls_of(work: Callable[[], object]) -> int:
+    """How many Python functions are called: the same on every machine, as seconds are not."""
+    count = 0
+
+    def notice(_frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal count
+        count += event == "call"
+
+    sys.setprofile(notice)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def summands(count: int) -> str:
+    return " + ".join(f"sin({number} x)" for number in range(1, count + 1))
+
+
 def test_ten_thousand_summands() -> None:
-    """Read, differentiated and printed within 2 s; the best of three, for other work on the machine costs time, too."""
-    text = " + ".join(f"sin({count} x)" for count in range(1, 10_001))
+    """Right, and in as many steps as take less than 2 s on a quiet machine (the seconds themselves: the test below)."""
     formulas: list[str] = []
-    seconds = min(spent(lambda: formulas.append(mc.derive(text, "x", {"x": "scalar"}).formula)) for _ in range(3))
+    assert mc.derive("sin(x)", "x", {"x": "scalar"}).formula == "cos(x)"  # tables are read on first use
+    calls = calls_of(lambda: formulas.append(mc.derive(summands(10_000), "x", {"x": "scalar"}).formula))
     expected = ["cos(x)", *(f"{count} cos({count} x)" for count in range(2, 10_001))]
     assert sorted(formulas[0].split(" + ")) == sorted(expected)
-    assert seconds < 2
+    assert calls < 5_200_000
+
+
+@pytest.mark.slow
+def test_ten_thousand_summands_take_two_seconds() -> None:
+    """Read, differentiated and printed, on a machine that does nothing else; the best of three."""
+    text = summands(10_000)
+    assert min(spent(lambda: mc.derive(text, "x", {"x": "scalar"}).formula) for _ in range(3)) < 2
 
 
 @pytest.mark.parametrize(

@@ -971,12 +971,9 @@ def call_of_broadcast(node: Call) -> Node | None:
 
 def without_axis(node: Node, axis: int) -> Node | None:
     """The node without an axis along which it is constant by construction, else None."""
-    coefficient, inner = split_coefficient(node)
-    if not isinstance(inner, Product) or any(axis in factor.labels for factor in inner.factors):
+    if axis in _varying_axes(node):
         return None
-    out = [label for label in range(inner.order) if label != axis]
-    sizes = {label: dim for label, dim in enumerate(inner.sizes) if label != axis}
-    return scale(coefficient, product(inner.factors, out, sizes))
+    return _along(node, [other for other in range(node.order) if other != axis])
 
 
 def inverse_of(node: Call) -> Node | None:

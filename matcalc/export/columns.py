@@ -9,9 +9,9 @@ from ..errors import Unsupported
 from ..lower.passes import Pass, fold_signs, inline_expressions, turn_products
 from ..lower.program import Operand, Program, Statement
 from ..lower.sharing import name_inverses
-from ..lower.source import ADD, ATOM, MULTIPLY, Text
+from ..lower.source import ADD, ATOM, MULTIPLY, Text, inside
 from ..lower.views import remove_dead_code
-from .writer import Row, Writer, axes_of, core_of, dims, inside, negated
+from .writer import Row, Writer, axes_of, core_of, dims, negated
 
 
 class Words(NamedTuple):

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from ..expr.dims import Dim, Shape
 from ..lower.program import Operand, Statement
-from ..lower.source import ADD, ATOM, MULTIPLY, UNARY, Text
+from ..lower.source import ADD, ATOM, MULTIPLY, UNARY, Text, inside
 from . import columns
 from .columns import Words, embedded, of_sizes, of_vectors, plus_diagonal, put, spread, unit
-from .writer import Frame, Row, Syntax, Target, Writer, inside
+from .writer import Frame, Row, Syntax, Target, Writer
 
 WORDS = Words(
     turned="{0}.transpose()",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..lower.program import Statement
-from ..lower.source import ADD, ATOM, MULTIPLY, POWER, Text
+from ..lower.source import ADD, ATOM, MULTIPLY, POWER, Text, inside
 from . import columns
 from .columns import Words, embedded, of_sizes, of_vectors, plus_diagonal, spread, unit
-from .writer import Frame, Row, Syntax, Target, Writer, inside
+from .writer import Frame, Row, Syntax, Target, Writer
 
 WORDS = Words(
     turned="{0}'",

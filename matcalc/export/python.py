@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from ..errors import Unsupported
 from ..expr.dims import Dim
 from ..lower.program import Literal, Statement
-from ..lower.source import ADD, ATOM, MULTIPLY, POWER, Text
-from .writer import Frame, Row, Syntax, Writer, axes_of, dims, infix, inside, negated, raised
+from ..lower.source import ADD, ATOM, MULTIPLY, POWER, Text, inside
+from .writer import Frame, Row, Syntax, Writer, axes_of, dims, infix, negated, raised
 
 SYNTAX = Syntax(
     comment="#",

@@ -13,7 +13,7 @@ from ..errors import Unsupported
 from ..expr.dims import Dim, Shape, shape_text
 from ..lower.passes import Pass
 from ..lower.program import Argument, Literal, Operand, Program, Size, Statement
-from ..lower.source import ADD, ATOM, LOOSE, MULTIPLY, POWER, UNARY, Text, program_names
+from ..lower.source import ADD, ATOM, LOOSE, MULTIPLY, POWER, UNARY, Text, inside, program_names, size_text
 from ..syntax.greek import spell
 
 Row = str | Callable[["Writer", Statement], Text]
@@ -315,34 +315,9 @@ class Writer:
 
     def dim_text(self, dim: Dim) -> Text:
         """A size as an integer expression and how tightly it binds."""
-        constant = dim.constant
-        if constant is not None:
-            return str(constant), ATOM if constant >= 0 else UNARY
         self.used_sizes.update(dim.names)
-        divisor = math.lcm(*(coefficient.denominator for _, coefficient in dim.terms))
-        pieces: list[str] = []
         syntax = self.target.syntax
-        for monomial, coefficient in dim.terms:
-            whole = int(coefficient * divisor)
-            factors: list[str] = []
-            for name, power in monomial:
-                own = self.sizes[name]
-                raised_here = power > 1 and bool(syntax.power)
-                factors += [syntax.power.format(own, power)] if raised_here else [own] * power
-            if abs(whole) != 1 or not factors:
-                factors.insert(0, str(abs(whole)))
-            text = " * ".join(factors)
-            if pieces:
-                pieces.append(f" {'-' if whole < 0 else '+'} {text}")
-            else:
-                pieces.append(f"-{text}" if whole < 0 else text)
-        text = "".join(pieces)
-        level = ADD if len(pieces) > 1 else UNARY if text.startswith("-") else MULTIPLY if " * " in text else POWER
-        if text.isidentifier():
-            level = ATOM
-        if divisor == 1:
-            return text, level
-        return syntax.quotient.format(inside((text, level), MULTIPLY), divisor), MULTIPLY
+        return size_text(dim, self.sizes, syntax.power, syntax.quotient)
 
     def size(self, size: Size) -> str:
         """The expression that finds a size.
@@ -476,11 +451,6 @@ def core_of(statement: Statement, writer: Writer) -> int:
     if match is not None:
         return int(match.group(1))
     return writer.order(statement.operands[0]) - len(statement.shape)
-
-
-def inside(text: Text, level: int) -> str:
-    """The text, in brackets when it binds less tightly than the level."""
-    return text[0] if text[1] >= level else f"({text[0]})"
 
 
 def is_atom(template: str) -> bool:

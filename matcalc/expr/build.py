@@ -571,17 +571,12 @@ def _resolve_structures(
 
 def _disjoint(first: tuple[Dim, Dim], second: tuple[Dim, Dim]) -> bool:
     """Whether two runs of places (offset, length) are known not to meet."""
-    return any(_nonnegative(high - low - length) for (low, length), (high, _) in ((first, second), (second, first)))
+    return any((high - low - length).is_nonnegative for (low, length), (high, _) in ((first, second), (second, first)))
 
 
 def _of_one_or_more(dim: Dim) -> Dim:
     """A size in terms of how much larger than 1 each of its names is."""
     return dim.substitute({name: Dim.of(name) + 1 for name in dim.names})
-
-
-def _nonnegative(dim: Dim) -> bool:
-    """Whether a size is known not to be negative, whatever the names in it are."""
-    return all(coefficient > 0 for _, coefficient in dim.terms)
 
 
 def _meet_selections(
@@ -625,8 +620,8 @@ def _meet_selections(
                 place = unit.parameters[0] - offset
                 # an entry of the whole is in a part that begins with its first or ends with its last one; a call with
                 # empty parts, for which the place is another one, is refused
-                after = not offset.terms or _nonnegative(_of_one_or_more(place - 1))
-                before = offset + length == size or _nonnegative(_of_one_or_more(length - place))
+                after = not offset.terms or _of_one_or_more(place - 1).is_nonnegative
+                before = offset + length == size or _of_one_or_more(length - place).is_nonnegative
                 if after and before:
                     summed.discard(column)
                     return [*rest, (Structure("unit", place, length), 1, (row,))]

@@ -138,6 +138,15 @@ class Dim:
                 parts.append(f" {sign} {text}")
         return "".join(parts)
 
+    @property
+    def is_nonnegative(self) -> bool:
+        """Whether this is known not to be negative, whatever its names are.
+
+        >>> (Dim.of("n") + 1).is_nonnegative, (Dim.of("n") - 1).is_nonnegative
+        (True, False)
+        """
+        return all(coefficient > 0 for _, coefficient in self.terms)
+
     def substitute(self, values: Mapping[str, Dim]) -> Dim:
         """Replace names by dimensions."""
         if not any(name in values for name in self.names):

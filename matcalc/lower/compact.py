@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from .elementary import is_ufunc
 from .program import Literal, Operand, Program, Statement
-from .signs import COMPARISONS
+from .signs import COMPARISONS, is_truth
 from .source import ATOM, UNARY, StatementWriter, Text, inside, program_names
 from .workspace import Buffer
 
@@ -145,7 +145,7 @@ def _sum(writer: StatementWriter, numbers: Numbers, statement: Statement) -> Tex
     shape = writer.shape_of(operand)
     origin = writer.origin(operand, "ufunc")
     axes = [axis for axis in statement.parameters if isinstance(axis, int)] or list(range(len(shape)))
-    truth = origin is None or origin.parameters[1] == "truth"
+    truth = origin is None or is_truth(origin)
     if statement.plain or truth or len(axes) != 1 or not 1 <= len(shape) <= 2:
         return None
     length = shape[axes[0]].constant

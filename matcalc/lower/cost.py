@@ -18,9 +18,10 @@ from ..errors import Unsupported
 from .compact import Scheduled
 from .elementary import KERNEL_FORMS, OPERATORS, UFUNCS
 from .overwriting import OVERWRITE, WRITERS, overwrite_dead
-from .panels import USUAL, Item, Loop, Machine, Sizes, is_truth, shapes_of
+from .panels import USUAL, Item, Loop, Machine, Sizes, shapes_of
 from .program import Literal, Operand, Program, Statement
 from .schedule import STORED, Run, row_parts, run_of
+from .signs import is_truth
 from .specialize import specialize
 from .views import may_be_view
 from .workspace import Buffer

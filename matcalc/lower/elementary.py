@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 from ..expr.dims import Dim, Shape
 from .program import Literal, Operand, Program, Statement, use_counts
-from .signs import COMPARISONS, LINEAR, Signed, place_signs, unsigned
+from .signs import COMPARISONS, LINEAR, Signed, are_truths, place_signs, unsigned
 from .views import remove_dead_code
 
 ARITHMETIC: Mapping[str, str] = MappingProxyType(
@@ -103,7 +103,7 @@ class _TakenApart:
         self.shapes: dict[int, Shape] = {k: argument.shape for k, argument in enumerate(program.arguments)}
         self.shapes.update((statement.target, statement.shape) for statement in program.statements)
         self.fresh = 1 + max(self.shapes, default=-1)
-        self.statements: list[Statement] = []
+        self.definitions: dict[int, Statement] = {}
         self.known: dict[tuple[object, ...], int] = {}
         self.renamed: dict[int, Signed] = {}
         self.exponentials: dict[Operand, tuple[Operand, ...]] = {}
@@ -112,7 +112,7 @@ class _TakenApart:
         for statement in self.program.statements:
             self.renamed[statement.target] = self.value(statement)
         results = tuple(self.settled(self.signed(result)) for result in self.program.results)
-        return self.program._replace(statements=tuple(self.statements), results=results, inlined=frozenset())
+        return self.program._replace(statements=tuple(self.definitions.values()), results=results, inlined=frozenset())
 
     def signed(self, operand: Operand) -> Signed:
         return self.renamed.get(operand, (operand, False)) if isinstance(operand, int) else (operand, False)
@@ -126,8 +126,7 @@ class _TakenApart:
             return Literal(-operand.value)
         if not self.shape(operand):
             return self.emit("negate", (operand,), (), ())
-        if any(s.target == operand and is_ufunc(s) and s.parameters[1] == "truth" for s in self.statements):
-            # truth values have no negative
+        if are_truths(operand, self.definitions):
             return self.emit("ufunc", (operand, Literal(-1.0)), ("np.multiply", "number"), self.shape(operand))
         return self.emit("ufunc", (operand,), ("np.negative", "number"), self.shape(operand))
 
@@ -166,7 +165,7 @@ class _TakenApart:
         known = self.known.get(key)
         if known is None:
             known = self.known[key] = statement.target
-            self.statements.append(statement)
+            self.definitions[statement.target] = statement
         return known
 
     def emit(self, operation: str, operands: Sequence[Operand], parameters: tuple[str, ...], shape: Shape) -> int:
@@ -178,7 +177,7 @@ class _TakenApart:
         self.fresh += 1
         self.shapes[target] = shape
         self.known[key] = target
-        self.statements.append(Statement(target, operation, tuple(operands), parameters, shape))
+        self.definitions[target] = Statement(target, operation, tuple(operands), parameters, shape)
         return target
 
     def ufunc(self, name: str, operands: Sequence[Signed], shape: Shape | None = None, kind: str = "") -> Signed:

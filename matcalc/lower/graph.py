@@ -114,7 +114,7 @@ class _Lowering:
 
     def _note_least(self, least: int, dim: Dim) -> None:
         """Note a size that small arrays could make too small."""
-        if dim.constant is None and not (least == 0 and all(coefficient > 0 for _, coefficient in dim.terms)):
+        if dim.constant is None and not (least == 0 and dim.is_nonnegative):
             self.fits[Dim.of(least), dim] = None
 
     # --- which nodes are computed, and what they need ---------------------------------------------

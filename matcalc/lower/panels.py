@@ -13,7 +13,6 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from ..expr.dims import Shape
-from .elementary import is_ufunc
 from .program import Operand, Program, Statement
 
 
@@ -524,8 +523,3 @@ VIEWED = frozenset({"expand", "transpose", "first_column"})
 """Operations that compute nothing."""
 
 PRODUCTS = frozenset({"matmul", "weighted_gram"})
-
-
-def is_truth(statement: Statement) -> bool:
-    """Whether the value of a statement is made of truth values."""
-    return is_ufunc(statement) and statement.parameters[1] == "truth"

@@ -16,9 +16,10 @@ from .batching import batch_products
 from .compact import FREE_VIEWS, Numbers, Scheduled, compact, number_or_text, reduction
 from .elementary import elementary, is_ufunc
 from .overwriting import OVERWRITE, WRITERS, overwrite_dead
-from .panels import USUAL, Axis, Item, Loop, Machine, Placed, Sizes, is_truth, plan, shapes_of, sharing
+from .panels import USUAL, Axis, Item, Loop, Machine, Placed, Sizes, plan, shapes_of, sharing
 from .passes import own_results
 from .program import Operand, Program, Statement, use_counts
+from .signs import is_truth
 from .source import ATOM, Names, StatementWriter, program_names
 from .specialize import specialize
 from .views import may_be_view, remove_dead_code

@@ -8,14 +8,12 @@ from types import MappingProxyType
 
 from ..expr.dims import Shape
 from .program import Literal, Operand, Program, Statement, use_counts
+from .views import VIEWS
 
 LINEAR = frozenset(
     {"matmul", "inner", "tensordot", "sum", "trace", "transpose", "expand", "diagonal", "reshape", "element", "slice"}
 )
 """Operations, other than ufuncs, through which the signs of their operands pass."""
-
-VIEWED = frozenset({"transpose", "expand", "diagonal", "reshape", "element", "slice"})
-"""Those of them whose value is made of entries of their operand."""
 
 ODD = frozenset(
     {"np.tanh", "np.sin", "np.tan", "np.arctan", "np.sinh", "np.arcsinh", "np.arcsin", "np.cbrt", "np.sign"}
@@ -54,6 +52,26 @@ Signed = tuple[Operand, bool]
 
 USUAL_SIZE = 100
 """What a named size counts as."""
+
+
+def is_truth(statement: Statement) -> bool:
+    """Whether the value of a statement is computed as truth values."""
+    return statement.operation == "ufunc" and statement.parameters[1] == "truth"
+
+
+def are_truths(value: Operand, definitions: Mapping[int, Statement]) -> bool:
+    """Whether a value is made of truth values, which NumPy does not negate.
+
+    >>> compared = Statement(1, "ufunc", (0, Literal(0.0)), ("np.greater", "truth"), ())
+    >>> turned = Statement(2, "transpose", (1,), (1, 0), ())
+    >>> are_truths(2, {1: compared, 2: turned}), are_truths(0, {1: compared, 2: turned})
+    (True, False)
+    """
+    statement = definitions.get(value) if isinstance(value, int) else None
+    while statement is not None and statement.operation in VIEWS:
+        source = statement.operands[0]
+        statement = definitions.get(source) if isinstance(source, int) else None
+    return statement is not None and is_truth(statement)
 
 
 def unsigned(name: str, operands: Sequence[Signed]) -> tuple[str, list[Signed], bool]:
@@ -183,19 +201,12 @@ class _Search:
                     yield statement, place
                     pending.append(operand)
 
-    def is_truth(self, value: int) -> bool:
-        """Whether a value is made of truth values, which NumPy does not negate."""
-        statement = self.definitions.get(value)
-        while statement is not None and statement.operation in VIEWED and isinstance(statement.operands[0], int):
-            statement = self.definitions.get(statement.operands[0])
-        return statement is not None and statement.operation == "ufunc" and statement.parameters[1] == "truth"
-
     def cheapest(self, value: int, entries: int) -> dict[int, Statement] | None:
         """The statement that changes where a sign is put on the smallest factor."""
         found = [
             (prod_of(self.shapes[operand]), statement.target, place)
             for statement, place in self.factors(value)
-            if isinstance(operand := statement.operands[place], int) and not self.is_truth(operand)
+            if isinstance(operand := statement.operands[place], int) and not are_truths(operand, self.definitions)
         ]
         if not found or min(found)[0] * MUCH_SMALLER > entries:
             return None

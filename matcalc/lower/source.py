@@ -271,31 +271,7 @@ class StatementWriter:
 
     def dim_text(self, dim: Dim) -> Text:
         """A size as an integer expression."""
-        constant = dim.constant
-        if constant is not None:
-            return str(constant), ATOM if constant >= 0 else UNARY
-        divisor = math.lcm(*(coefficient.denominator for _, coefficient in dim.terms))
-        pieces: list[str] = []
-        for monomial, coefficient in dim.terms:
-            whole = int(coefficient * divisor)
-            factors = [
-                self.names.sizes[name] if power == 1 else f"{self.names.sizes[name]}**{power}"
-                for name, power in monomial
-            ]
-            if abs(whole) != 1 or not factors:
-                factors.insert(0, str(abs(whole)))
-            text = " * ".join(factors)
-            if pieces:
-                pieces.append(f" {'-' if whole < 0 else '+'} {text}")
-            else:
-                pieces.append(f"-{text}" if whole < 0 else text)
-        text = "".join(pieces)
-        level = ADD if len(pieces) > 1 else UNARY if text.startswith("-") else MULTIPLY if " * " in text else ATOM
-        if len(pieces) == 1 and "**" in text and level == ATOM:
-            level = POWER
-        if divisor == 1:
-            return text, level
-        return f"{inside((text, level), MULTIPLY)} // {divisor}", MULTIPLY
+        return size_text(dim, self.names.sizes)
 
     def shape(self, shape: Sequence[Dim]) -> str:
         if len(shape) == 1:
@@ -396,6 +372,44 @@ def _is_atom(template: str) -> bool:
 def inside(text: Text, level: int) -> str:
     """The text, in brackets when it binds less tightly than the level."""
     return text[0] if text[1] >= level else f"({text[0]})"
+
+
+def size_text(dim: Dim, names: Mapping[str, str], power: str = "{0}**{1}", quotient: str = "{0} // {1}") -> Text:
+    """A size as an integer expression and how tightly it binds.
+
+    >>> size_text(Dim.of("n") * Dim.of("n") - 1, {"n": "n0"})[0]
+    'n0**2 - 1'
+
+    Parameters
+    ----------
+    names: what each named size is called.
+    power, quotient: how the language writes them; without a power, a product.
+    """
+    constant = dim.constant
+    if constant is not None:
+        return str(constant), ATOM if constant >= 0 else UNARY
+    divisor = math.lcm(*(coefficient.denominator for _, coefficient in dim.terms))
+    pieces: list[str] = []
+    for monomial, coefficient in dim.terms:
+        whole = int(coefficient * divisor)
+        factors: list[str] = []
+        for name, exponent in monomial:
+            raised = exponent > 1 and bool(power)
+            factors += [power.format(names[name], exponent)] if raised else [names[name]] * exponent
+        if abs(whole) != 1 or not factors:
+            factors.insert(0, str(abs(whole)))
+        text = " * ".join(factors)
+        if pieces:
+            pieces.append(f" {'-' if whole < 0 else '+'} {text}")
+        else:
+            pieces.append(f"-{text}" if whole < 0 else text)
+    text = "".join(pieces)
+    level = ADD if len(pieces) > 1 else UNARY if text.startswith("-") else MULTIPLY if " * " in text else POWER
+    if text.isidentifier():
+        level = ATOM
+    if divisor == 1:
+        return text, level
+    return quotient.format(inside((text, level), MULTIPLY), divisor), MULTIPLY
 
 
 Write = Callable[[StatementWriter, Statement, Sequence[Text]], Text]

@@ -730,7 +730,7 @@ def _tile(ranges: set[tuple[Dim, Dim]], total: Dim) -> list[tuple[Dim, Dim]] | N
 
 
 def _is_positive_dim(dim: Dim) -> bool:
-    return bool(dim.terms) and all(coefficient > 0 for _, coefficient in dim.terms)
+    return bool(dim.terms) and dim.is_nonnegative
 
 
 def _is_diagonal(tree: ast.Ast) -> TypeGuard[ast.Call]:

@@ -28,7 +28,7 @@ from matcalc.lower.elementary import UFUNCS
 from matcalc.lower.function import compile_function
 from matcalc.lower.panels import Machine
 from matcalc.lower.program import Statement
-from matcalc.lower.schedule import schedule
+from matcalc.lower.runs import schedule
 from matcalc.lower.source import _WRITERS
 from matcalc.ops.apply import call, map_
 from matcalc.ops.record import Operation

@@ -28,6 +28,7 @@ from matcalc.lower.function import compile_function
 from matcalc.lower.fused.function import Fusible, divide, driver
 from matcalc.lower.fused.text import Fused
 from matcalc.lower.panels import Machine
+from tests.plain_text import as_tuple, assert_close, plain_results
 
 DOUBLE = np.dtype(float)
 
@@ -78,32 +79,19 @@ def interpreted(part: Fused, _single: bool) -> Callable[..., Any]:
 
 def assert_same(nodes: Sequence[Node], arguments: Sequence[Any], values: Mapping[str, Any], known: Any) -> int:
     """Compare with the plain text; how many parts were fused."""
-    function = compile_function(list(nodes), arguments)
-    arrays = [np.asarray(values[argument.name], dtype=float)[()] for argument in function.arguments]
-    passed = {parameter: known[name] for name, parameter in function.parameters.items()}
-    shapes = [array.shape for array in arrays]
-    sizes = function._bind(tuple(shapes), shapes, {name: known[name] for name in function.passed}).sizes
-    named = {dim_name for argument in function.program.arguments for dim in argument.shape for dim_name in dim.names}
-    if any(name not in sizes for name in (*named, *(size.name for size in function.program.sizes))):
+    plain = plain_results(nodes, arguments, values, known)
+    if plain is None:
         return 0
-    with np.errstate(all="ignore"):
-        plain = function._function(*arrays, **passed)
-    plain = plain if isinstance(plain, tuple) else (plain,)
     parts = 0
     for small in (True, False):
-        divided = divide(function.program, small=small)
+        divided = divide(plain.function.program, small=small)
         parts += sum(part.function is not None for part in divided.parts)
-        text, required, own = driver(divided, sizes, DOUBLE, Fusible(interpreted))
-        run = function._load(text, required, own=own)
+        text, required, own = driver(divided, plain.sizes, DOUBLE, Fusible(interpreted))
+        run = plain.function._load(text, required, own=own)
         with np.errstate(all="ignore"):
-            found = run(*arrays)
-        results = found if isinstance(found, tuple) else (found,)
-        for one, two in zip(results, plain, strict=True):
-            finite = np.abs(np.asarray(two)[np.isfinite(two)])
-            scale = max(0.1, float(np.max(finite, initial=0.0)))
-            assert np.shape(one) == np.shape(two)
-            np.testing.assert_allclose(one, two, rtol=0, atol=1e-12 * scale)
-            assert not any(np.shares_memory(one, array) for array in arrays)
+            found = as_tuple(run(*plain.arrays))
+        assert_close(found, plain.results)
+        assert not any(np.shares_memory(one, array) for one in found for array in plain.arrays)
     return parts
 
 

@@ -16,7 +16,7 @@ from matcalc.expr.build import variables
 from matcalc.expr.dims import Dim
 from matcalc.functions import Function
 from matcalc.lower import elementary as elementary_module
-from matcalc.lower import schedule as schedule_module
+from matcalc.lower import products as products_module
 from matcalc.lower.adjoints import share_adjoints
 from matcalc.lower.cost import Cost, cost
 from matcalc.lower.elementary import SHORT_FORMS
@@ -37,7 +37,7 @@ from matcalc.lower.passes import (
     turn_products,
 )
 from matcalc.lower.program import Argument, Literal, Program, Statement
-from matcalc.lower.schedule import prepared, schedule
+from matcalc.lower.runs import prepared, schedule
 from matcalc.lower.sharing import name_inverses, share_factorizations, share_minors
 from matcalc.lower.source import function_source
 from matcalc.lower.stable import stable
@@ -259,7 +259,7 @@ SCHEDULED: tuple[tuple[str, str, Callable[[], Function], Mapping[str, int], str]
         {"m": 5000, "n": 30}, "operations",
     ),
     (
-        "schedule", "symmetric_products", lambda: mc.hessian(
+        "products", "symmetric_products", lambda: mc.hessian(
             "sum(log(1 + exp(-y .* (X w))))", "w", vars=dict(LOGISTIC)
         ),
         {"N": 100_000, "d": 200}, "flops",
@@ -275,7 +275,7 @@ def test_a_step_of_the_schedule_lowers_the_cost(
     function = make()
     on = scheduled(function, sizes)
     with monkeypatch.context() as patch:
-        patch.setattr({"elementary": elementary_module, "schedule": schedule_module}[module], name, identity)
+        patch.setattr({"elementary": elementary_module, "products": products_module}[module], name, identity)
         off = scheduled(function, sizes)
     assert getattr(on, count) < getattr(off, count)
     assert on.flops <= off.flops
@@ -315,7 +315,7 @@ def test_kernels_chosen_for_their_speed_cost_no_more(
     function = make()
     on = scheduled(function, sizes)
     with monkeypatch.context() as patch:
-        patch.setattr(schedule_module, name, identity)
+        patch.setattr(products_module, name, identity)
         off = scheduled(function, sizes)
         other = function.compiled.plan(sizes)
     assert function.compiled.plan(sizes) != other

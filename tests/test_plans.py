@@ -12,7 +12,7 @@ from matcalc.errors import UsageError
 from matcalc.functions import Function
 from matcalc.lower.panels import Loop, Machine, plan
 from matcalc.lower.plans import RULES
-from matcalc.lower.schedule import prepared, schedule
+from matcalc.lower.runs import prepared, schedule
 from matcalc.lower.source import _WRITERS
 
 ONE_THREAD = Machine()

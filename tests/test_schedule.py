@@ -32,9 +32,10 @@ from matcalc.lower.elementary import elementary, is_ufunc
 from matcalc.lower.function import PLANNED, SIGNATURES, Compiled, compile_function
 from matcalc.lower.overwriting import overwrite_dead
 from matcalc.lower.panels import Loop, Machine, plan
-from matcalc.lower.schedule import prepared, schedule, simple
+from matcalc.lower.runs import prepared, schedule, simple
 from matcalc.lower.specialize import specialize
 from matcalc.lower.threads import in_parts
+from tests.plain_text import as_tuple, assert_close, plain_results
 
 EAGER = Machine(cache=0, shared=0, panel=1, stream=1e9, call=0, added=0, large=1)
 """A machine on which every loop gains, with panels of one row."""
@@ -52,14 +53,11 @@ def scheduled(function: Compiled, sizes: Mapping[str, int], arrays: Sequence[Any
         return None
     run = function._load(*planned)
     with np.errstate(all="ignore"):
-        first = run(*arrays)
-        kept = [np.array(result) for result in (first if isinstance(first, tuple) else (first,))]
+        first = as_tuple(run(*arrays))
+        kept = [np.array(result) for result in first]
         # a second call uses the same buffers, and leaves what was returned alone
-        second = run(*arrays)
-    for one, two, copy in zip(
-        first if isinstance(first, tuple) else (first,), second if isinstance(second, tuple) else (second,), kept,
-        strict=True,
-    ):  # fmt: skip
+        second = as_tuple(run(*arrays))
+    for one, two, copy in zip(first, second, kept, strict=True):
         np.testing.assert_array_equal(one, copy)
         np.testing.assert_array_equal(one, two)
         assert not np.ndim(one) or not np.shares_memory(one, two)
@@ -69,43 +67,26 @@ def scheduled(function: Compiled, sizes: Mapping[str, int], arrays: Sequence[Any
 
 def assert_same(nodes: Sequence[Node], arguments: Sequence[Any], values: Mapping[str, Any], known: Any) -> int:
     """Compare on every machine; how many loops there were."""
-    function = compile_function(list(nodes), arguments)
-    arrays = [np.asarray(values[argument.name], dtype=float)[()] for argument in function.arguments]
-    passed = {parameter: known[name] for name, parameter in function.parameters.items()}
-    shapes = [array.shape for array in arrays]
-    sizes = function._bind(tuple(shapes), shapes, {name: known[name] for name in function.passed}).sizes
-    named = {dim_name for argument in function.program.arguments for dim in argument.shape for dim_name in dim.names}
-    if any(name not in sizes for name in (*named, *(size.name for size in function.program.sizes))):
+    plain = plain_results(nodes, arguments, values, known)
+    if plain is None:
         return 0
-    with np.errstate(all="ignore"):
-        plain = function._function(*arrays, **passed)
-    plain = plain if isinstance(plain, tuple) else (plain,)
     loops = 0
     for machine in MACHINES.values():
-        found = scheduled(function, sizes, arrays, machine)
+        found = scheduled(plain.function, plain.sizes, plain.arrays, machine)
         if found is None:
             continue
-        special = simple(function.program, sizes)
+        special = simple(plain.function.program, plain.sizes)
         loops += sum(isinstance(item, Loop) for item in plan(special, machine))
-        assert_close(found, plain)
-    assert_close(compacted(function, sizes, arrays), plain)
+        assert_close(found, plain.results)
+    assert_close(compacted(plain.function, plain.sizes, plain.arrays), plain.results)
     return loops
-
-
-def assert_close(found: Sequence[Any], expected: Sequence[Any]) -> None:
-    for one, two in zip(found, expected, strict=True):
-        finite = np.abs(np.asarray(two)[np.isfinite(two)])
-        scale = max(0.1, float(np.max(finite, initial=0.0)))
-        assert np.shape(one) == np.shape(two)
-        np.testing.assert_allclose(one, two, rtol=0, atol=1e-12 * scale)
 
 
 def compacted(function: Compiled, sizes: Mapping[str, int], arrays: Sequence[Any]) -> Any:
     """The results of the text for small arrays, with its numbers as Python's and as arrays without axes."""
     run = function._load(*compact(overwrite_dead(simple(function.program, sizes))))
     with np.errstate(all="ignore"):
-        results = [kind(*arrays) for kind in (run, getattr(run, "in_doubles", run))]
-    first, second = (result if isinstance(result, tuple) else (result,) for result in results)
+        first, second = (as_tuple(kind(*arrays)) for kind in (run, getattr(run, "in_doubles", run)))
     for one, two in zip(first, second, strict=True):
         np.testing.assert_array_equal(one, two)
         assert np.asarray(one).dtype == np.asarray(two).dtype

@@ -7,18 +7,14 @@ look after memory.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple
 
 from .elementary import is_ufunc
-from .program import Literal, Operand, Program, Statement
+from .program import Program, Statement
+from .scheduled import FREE_VIEWS, Numbers, Scheduled, function_text, number_or_text, reduction
 from .signs import COMPARISONS, is_truth
 from .source import ATOM, UNARY, StatementWriter, Text, inside, program_names
-from .workspace import Buffer
-
-FREE_VIEWS = frozenset({"transpose", "expand", "first_column"})
-"""Operations that are written where their value is used."""
 
 SIGNS: Mapping[str, str] = MappingProxyType(
     {
@@ -39,48 +35,6 @@ SIGNS: Mapping[str, str] = MappingProxyType(
 
 LONGEST_SUM = 1000
 """Numbers up to which their sum is taken as a product with ones, which is quicker; for more it would be less exact."""
-
-
-class Scheduled(NamedTuple):
-    """The text of a function ``f`` and what it needs.
-
-    ``required`` are the names from outside that it uses, ``buffers`` the arrays that are kept, ``numbers`` what it
-    calls ``k0``, ``k1`` …, and ``ones`` the lengths of vectors of ones, of which it calls that of length 3 ``o3``.
-    """
-
-    text: str
-    required: tuple[str, ...]
-    buffers: tuple[Buffer, ...] = ()
-    numbers: tuple[float, ...] = ()
-    ones: tuple[int, ...] = ()
-
-    def read(self) -> str:
-        """The text with its numbers before it."""
-        lines = [f"k{place} = {value!r}\n" for place, value in enumerate(self.numbers)]
-        lines += [f"o{length} = np.ones({length})\n" for length in self.ones]
-        return f"{''.join(lines)}\n{self.text}" if lines else self.text
-
-
-class Numbers:
-    """Names for the numbers beside arrays, which may be arrays without axes that need no conversion, and for ones."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, float] = {}
-        self.names: dict[str, str] = {}
-        self.ones: dict[int, str] = {}
-
-    def vector(self, length: int) -> str:
-        return self.ones.setdefault(length, f"o{length}")
-
-    def name(self, value: float) -> str:
-        written = repr(value)
-        if written not in self.names:
-            self.names[written] = f"k{len(self.names)}"
-            self.values[self.names[written]] = value
-        return self.names[written]
-
-    def listed(self) -> tuple[float, ...]:
-        return tuple(self.values.values())
 
 
 def compact(program: Program) -> Scheduled:
@@ -116,14 +70,12 @@ def compact(program: Program) -> Scheduled:
         name = f"t{statement.target}"
         body.append(f"{name} = {text[0]}")
         writer.texts[statement.target] = (name, ATOM)
-    results = ", ".join(writer.operand(result)[0] for result in program.results)
-    if writer.needs_dtype:
-        body.insert(0, f"dtype = {writer.dtype()}")
-    body.append(f"return {results}" if len(program.results) == 1 else f"return ({results})")
-    head = f"def f({', '.join(writer.names.arguments)}):\n"
-    whole = head + "".join(f"    {line}\n" for line in body)
-    required = tuple(sorted(writer.required))
-    return Scheduled(whole, required, numbers=numbers.listed(), ones=tuple(sorted(numbers.ones)))
+    return Scheduled(
+        function_text(writer, program, body),
+        tuple(sorted(writer.required)),
+        numbers=numbers.listed(),
+        ones=tuple(sorted(numbers.ones)),
+    )
 
 
 def _text(writer: StatementWriter, numbers: Numbers, statement: Statement) -> Text:
@@ -155,12 +107,6 @@ def _sum(writer: StatementWriter, numbers: Numbers, statement: Statement) -> Tex
     return (f"{value}.dot({ones})" if axes[0] == len(shape) - 1 else f"{ones}.dot({value})"), ATOM
 
 
-def reduction(writer: StatementWriter, statement: Statement) -> str:
-    """The largest entries or sums of rows, as a column."""
-    writer.require("np")
-    return f"{statement.parameters[0]}.reduce({writer.operand(statement.operands[0])[0]}, -1, None, None, True)"
-
-
 def _ufunc(writer: StatementWriter, numbers: Numbers, statement: Statement) -> Text:
     name, kind = map(str, statement.parameters)
     operands = [number_or_text(writer, numbers, operand, statement.operands) for operand in statement.operands]
@@ -176,10 +122,3 @@ def _ufunc(writer: StatementWriter, numbers: Numbers, statement: Statement) -> T
     if name in SIGNS:
         return f" {SIGNS[name]} ".join(inside(operand, ATOM) for operand in operands), UNARY
     return writer.call(name, *(text for text, _ in operands))
-
-
-def number_or_text(writer: StatementWriter, numbers: Numbers, operand: Operand, operands: Sequence[Operand]) -> Text:
-    """The text of an operand of a ufunc; a number beside an array has a name."""
-    if isinstance(operand, Literal) and any(writer.order(other) for other in operands):
-        return numbers.name(operand.value), ATOM
-    return writer.operand(operand)

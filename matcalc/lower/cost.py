@@ -15,12 +15,14 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from ..errors import Unsupported
-from .compact import Scheduled
 from .elementary import KERNEL_FORMS, OPERATORS, UFUNCS
 from .overwriting import OVERWRITE, WRITERS, overwrite_dead
 from .panels import USUAL, Item, Loop, Machine, Sizes, shapes_of
+from .products import row_parts
 from .program import Literal, Operand, Program, Statement
-from .schedule import STORED, Run, row_parts, run_of
+from .runs import Run, run_of
+from .schedule import STORED
+from .scheduled import Scheduled
 from .signs import is_truth
 from .specialize import specialize
 from .views import may_be_view

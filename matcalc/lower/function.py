@@ -29,14 +29,14 @@ from ..expr.nodes import Node
 from ..syntax.greek import as_keyword, spell, spell_keyword
 from . import Declared, lower_program
 from .arrays import is_lower, is_mirrored
-from .compact import Scheduled
 from .cost import Cost, cost
 from .entry import DOUBLE, Seen, Surroundings, kind_of
 from .order import Leaf, Path, contraction_path, path_cost
 from .panels import Machine
 from .plans import Order, plan_text
 from .program import Argument, Choice, Program, Size, bind_sizes, size_values
-from .schedule import schedule
+from .runs import schedule
+from .scheduled import Scheduled
 from .source import Source, function_source, kernel_modules, module_source, program_names, user_names
 from .workspace import Buffer, Workspaces
 

@@ -91,3 +91,14 @@ def _aliases(program: Program) -> dict[int, set[int]]:
             group.add(statement.target)
             groups[statement.target] = group
     return groups
+
+
+def not_in_place(program: Program) -> Program:
+    """A program whose statements may be put in another order."""
+    statements = [
+        statement._replace(parameters=statement.parameters[:-1])
+        if statement.operation in WRITERS and statement.parameters[-1:] == (OVERWRITE,)
+        else statement
+        for statement in program.statements
+    ]
+    return program._replace(statements=tuple(statements))

@@ -8,12 +8,12 @@ from math import prod
 from types import MappingProxyType
 from typing import NamedTuple
 
-from .compact import Scheduled
 from .cost import View, computing, functions_of, run_cost, seconds, short, work_of
 from .order import Path
 from .panels import PRODUCTS, USUAL, VIEWED, Item, Loop, Machine, Sizes, refused, sharing
 from .program import Choice, Program, Statement
-from .schedule import run_of
+from .runs import run_of
+from .scheduled import Scheduled
 
 
 class Order(NamedTuple):

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from ...expr.dims import Dim
 from ..elementary import elementary
-from ..overwriting import overwrite_dead
+from ..overwriting import not_in_place, overwrite_dead
 from ..panels import PRODUCTS, Loop, Machine, plan
 from ..program import Operand, Program, Statement
-from ..schedule import not_in_place, prepared
+from ..runs import prepared
 from ..signs import COMPARISONS
 from ..source import ATOM, StatementWriter, program_names
 from ..specialize import specialize

@@ -501,13 +501,13 @@ def test_threads_are_quiet_and_what_fails_in_one_fails() -> None:
         return (float(np.log(np.float64(first))),)
 
     with np.errstate(divide="ignore"), pytest.raises(ZeroDivisionError):
-        in_parts(part, 3, 1, 3, ())
+        in_parts(part, 3, 1, 3, (), False)
     with np.errstate(all="raise"), pytest.raises(FloatingPointError):
-        in_parts(part, 2, 1, 1, ())
+        in_parts(part, 2, 1, 1, (), False)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with np.errstate(divide="ignore"):
-            assert in_parts(part, 2, 1, 2, ()) == [(-np.inf,), (0.0,)]
+            assert in_parts(part, 2, 1, 2, (), False) == [(-np.inf,), (0.0,)]
 
 
 def test_where_no_thread_can_be_started_the_caller_does_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -515,7 +515,7 @@ def test_where_no_thread_can_be_started_the_caller_does_all(monkeypatch: pytest.
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(ThreadPoolExecutor, "submit", refuse)
-    assert in_parts(lambda first, last: ((first, last),), 10, 2, 3, ()) == [((0, 2),), ((2, 6),), ((6, 10),)]
+    assert in_parts(lambda first, last: ((first, last),), 10, 2, 3, (), False) == [((0, 2),), ((2, 6),), ((6, 10),)]
 
 
 def test_a_forked_process_has_threads_of_its_own() -> None:
@@ -523,10 +523,10 @@ def test_a_forked_process_has_threads_of_its_own() -> None:
         "import os\n"
         "from matcalc.lower.threads import in_parts\n"
         "part = lambda first, last: (last - first,)\n"
-        "assert in_parts(part, 4, 1, 2, ()) == [(2,), (2,)]\n"
+        "assert in_parts(part, 4, 1, 2, (), False) == [(2,), (2,)]\n"
         "child = os.fork()\n"
         "if child == 0:\n"
-        "    os._exit(7 if in_parts(part, 4, 1, 2, ()) == [(2,), (2,)] else 1)\n"
+        "    os._exit(7 if in_parts(part, 4, 1, 2, (), False) == [(2,), (2,)] else 1)\n"
         "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)

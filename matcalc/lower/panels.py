@@ -31,9 +31,11 @@ class Machine(NamedTuple):
     thin: columns of a thin matrix.
     least_rows: the fewest rows for which a thin product is taken apart.
     large: bytes of an array whose passes count.
-    threads: how many threads matrix products use, with several they pass over whole arrays; and share other loops.
-    parted: entries that the operations of a loop compute together for which a thread of its own pays; to start one
-        takes 0.1 ms.
+    threads: how many threads matrix products use; so many share the panels of a loop.
+    parted: entries that the operations of a loop compute together for which a thread of its own may pay.
+    multiplied: multiplications of a product of matrices that take the time of an entry.
+    entry: to compute an entry, which threads share in a loop and in whole passes do not.
+    started: to start a thread and wait for it.
     product_rate: flops of a matrix product in float64 in a nanosecond, of each thread.
     cache_rate, shared_rate, memory_rate: bytes in a nanosecond from the cache of a core, from the one that all cores
         share, and from memory.
@@ -53,7 +55,10 @@ class Machine(NamedTuple):
     least_rows: int = 32
     large: int = 1 << 17
     threads: int = 1
-    parted: int = 1 << 20
+    parted: int = 1 << 19
+    multiplied: int = 32
+    entry: float = 0.5
+    started: float = 100_000.0
     product_rate: float = 70.0
     cache_rate: float = 113.0
     shared_rate: float = 29.0
@@ -62,9 +67,6 @@ class Machine(NamedTuple):
 
 
 USUAL = Machine()
-
-SHARED_PANELS = 8
-"""How many times as large the panels are whose products several threads share."""
 
 ATTEMPTS = 8
 """From how many statements on a loop over rows of one length is tried to begin."""
@@ -89,12 +91,16 @@ class Placed(NamedTuple):
 
 
 class Loop(NamedTuple):
-    """Statements that run on ``step`` of ``length`` rows at a time; ``gain`` is in nanoseconds, over whole passes."""
+    """Statements that run on ``step`` of ``length`` rows at a time; each of so many threads takes some of the panels.
+
+    ``gain`` is in nanoseconds, over whole passes.
+    """
 
     length: int
     step: int
     body: tuple[Placed, ...]
     gain: float = 0.0
+    threads: int = 1
 
 
 Item = Statement | Loop
@@ -108,16 +114,6 @@ def shapes_of(program: Program) -> dict[int, Sizes]:
 
 def _numbers(shape: Shape) -> Sizes:
     return tuple([dim.constant for dim in shape])  # type: ignore[misc]
-
-
-def sharing(loop: Loop, machine: Machine) -> int:
-    """How many threads share the panels of a loop: a long one without products of matrices, whose sums are numbers."""
-    if any(placed.statement.operation in PRODUCTS for placed in loop.body):
-        return 1
-    if any(placed.axis is None and placed.statement.shape for placed in loop.body):
-        return 1
-    entries = sum(prod(_numbers(placed.statement.shape)) for placed in loop.body)
-    return max(1, min(machine.threads, entries // max(1, machine.parted)))
 
 
 def plan(program: Program, machine: Machine = USUAL, itemsize: int = 8) -> tuple[Item, ...]:
@@ -253,8 +249,9 @@ class _Planner:
             before.append(statement)
         if len(body) < 2:
             return begins, None
-        gain, step = self.gain(body, length, _needed([*_used(after), *self.results], body))
-        return begins, _Cut(gain, before, Loop(length, step, tuple(body), gain), after)
+        threads = self.threads(body, length)
+        gain, step = self.gain(body, length, _needed([*_used(after), *self.results], body), threads)
+        return begins, _Cut(gain, before, Loop(length, step, tuple(body), gain, threads), after)
 
     def begins(self, statement: Statement, length: int) -> bool:
         """Whether a loop may begin with a statement."""
@@ -293,7 +290,18 @@ class _Planner:
                 return None
         return placed
 
-    def gain(self, body: Sequence[Placed], length: int, needed: set[int]) -> tuple[float, int]:
+    def threads(self, body: Sequence[Placed], length: int) -> int:
+        """How many threads share the panels of a loop."""
+        entries = 0.0
+        for placed in body:
+            entries += prod(self.shapes[placed.statement.target])
+            if placed.statement.operation in PRODUCTS:
+                operands = zip(placed.statement.operands, placed.cuts, strict=True)
+                read = sum(prod(self.shapes[x]) for x, axis in operands if isinstance(x, int) and axis is not None)
+                entries += max(read, self.work(placed, length)[0] * length / self.machine.multiplied)
+        return max(1, min(self.machine.threads, int(entries / max(1, self.machine.parted))))
+
+    def gain(self, body: Sequence[Placed], length: int, needed: set[int], threads: int) -> tuple[float, int]:
         """What a loop gains over whole passes, in nanoseconds, and the rows of a panel."""
         touched: dict[int, int] = {}
         for placed in body:
@@ -305,10 +313,7 @@ class _Planner:
                 touched[placed.statement.target] = touched.get(placed.statement.target, 0) + 1
         total = sum(self.bytes(value) for value in touched)
         products = [placed for placed in body if placed.statement.operation in PRODUCTS]
-        shared = self.machine.threads > 1 and bool(products)
-        # threads share a product of matrices, which has to be large enough for them
-        panel = self.machine.panel * (SHARED_PANELS if shared else 1)
-        step = min(length, max(1, int(panel / self.width(body, touched, length))))
+        step = min(length, max(1, int(self.machine.panel / self.width(body, touched, length))))
         thin, rows = 0.0, step
         for placed in products:
             each, columns = self.work(placed, length)
@@ -319,7 +324,8 @@ class _Planner:
             step = rows
         else:
             thin = 0.0
-        panels = -(-length // step)
+        # each thread takes as many panels as the others
+        panels = -(-length // (step * threads)) * threads
         step = -(-length // panels)
         if step > 8 * LINE:
             step = -(-step // LINE) * LINE
@@ -334,17 +340,20 @@ class _Planner:
                 saved += (count + 1 if inside else count - 1) * self.machine.stream * self.bytes(value)
             elif inside and self.bytes(value) > self.machine.cache:
                 saved += count * self.machine.spilled * self.bytes(value)
-        for placed in products:
-            scaled = placed.statement.operands[0]
-            if placed.statement.operation == "weighted_gram" and isinstance(scaled, int):
-                saved += self.machine.spilled * self.bytes(scaled)
+        grams = [placed.statement for placed in products if placed.statement.operation == "weighted_gram"]
+        scaled = [gram.operands[0] for gram in grams if isinstance(gram.operands[0], int)]
+        saved += sum(self.machine.spilled * self.bytes(matrix) for matrix in scaled)
         again = sum(self.bytes(placed.statement.target) for placed in body if placed.axis is None)
         for placed in products:
             operands = zip(placed.statement.operands, placed.cuts, strict=True)
             again += sum(self.bytes(x) for x, axis in operands if isinstance(x, int) and axis is None)
-        if shared and any(placed.statement.operation != "weighted_gram" for placed in products):
-            # threads share whole passes over a matrix and get nothing out of panels
-            saved = 0.0
+        if threads > 1:
+            entries = sum(prod(self.shapes[placed.statement.target]) for placed in body if placed.axis is not None)
+            entries += sum(prod(self.shapes[matrix]) for matrix in scaled)
+            saved += (1 - 1 / threads) * self.machine.entry * entries - self.machine.started
+        if products and self.machine.threads > threads:
+            # threads share products of whole matrices, but not those of one panel
+            saved = thin = 0.0
         return saved + thin - (panels - 1) * (self.machine.call * len(body) + self.machine.added * again), step
 
     def width(self, body: Sequence[Placed], touched: Collection[int], length: int) -> float:

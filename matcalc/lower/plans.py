@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from .cost import View, computing, functions_of, run_cost, seconds, short, work_of
 from .order import Path
-from .panels import PRODUCTS, USUAL, VIEWED, Item, Loop, Machine, Sizes, refused, sharing
+from .panels import PRODUCTS, USUAL, VIEWED, Item, Loop, Machine, Sizes, refused
 from .program import Choice, Program, Statement
 from .runs import run_of
 from .scheduled import Scheduled
@@ -320,12 +320,9 @@ def _loops(program: Program, items: Sequence[Item], planned: Scheduled | None, m
             continue
         panels = -(-loop.length // loop.step)
         lines.append(f"  {panels} panels of {loop.step} of {loop.length} rows: {_names(loop)}")
-        together = machine.threads > 1 and any(placed.statement.operation in PRODUCTS for placed in loop.body)
-        where = "a panel stays in the cache of a core"
-        where = f"{machine.threads} threads share each product of a panel" if together else where
-        lines.append(f"    {where}; gains {seconds(loop.gain * 1e-9)} over whole passes")
-        if sharing(loop, machine) > 1:
-            lines.append(f"    {sharing(loop, machine)} threads share the panels")
+        lines.append(f"    a panel stays in the cache of a core; gains {seconds(loop.gain * 1e-9)} over whole passes")
+        if loop.threads > 1:
+            lines.append(f"    {loop.threads} threads share the panels")
     if planned is None:
         return ["  none: the arrays are so small that a new array for every step is as quick"]
     for loop in refused(program, machine):
@@ -335,7 +332,7 @@ def _loops(program: Program, items: Sequence[Item], planned: Scheduled | None, m
             lines.append("    all rows together stay in the cache of a core")
             continue
         reason = "starting every operation again takes longer than what is read once instead of often"
-        if machine.threads > 1 and any(placed.statement.operation in PRODUCTS for placed in loop.body):
+        if machine.threads > loop.threads and any(placed.statement.operation in PRODUCTS for placed in loop.body):
             reason = f"{machine.threads} threads share each product of whole matrices"
         lines.append(f"    {panels} panels would lose {seconds(-loop.gain * 1e-9)}: {reason}")
     return lines or ["  none: no statements pass over the same rows of a large array one after another"]

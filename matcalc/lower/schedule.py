@@ -12,7 +12,7 @@ from math import prod
 from typing import NamedTuple
 
 from .overwriting import WRITERS, overwrite_dead
-from .panels import Axis, Loop, Machine, Placed, Sizes, plan, sharing
+from .panels import PRODUCTS, Axis, Loop, Machine, Placed, Sizes, plan
 from .products import row_parts
 from .program import Operand, Program, Statement
 from .scheduled import FREE_VIEWS, Numbers, Scheduled, function_text, number_or_text, reduction
@@ -415,6 +415,7 @@ class Scheduler:
         sums: dict[int, str] = {}
         spread: dict[int, str] = {}
         panels: set[str] = set()
+        working: list[str] = []
         rest = loop.length % loop.step
         self.writer.require("range", "slice")
         for place, placed in enumerate(loop.body, first):
@@ -426,6 +427,7 @@ class Scheduler:
                 if rows and rest:
                     self.extra[place][-1] = panel_name(rows)
                 panels.update([rows] * bool(rows))
+                working += self.extra[place][:1] if statement.shape else []
                 body += self.sum_step(statement, place, sums)
                 continue
             if not self.stored(statement):
@@ -449,9 +451,7 @@ class Scheduler:
             body.append(self.call(statement, target, place))
             self.writer.texts[statement.target] = (target, ATOM)
         head = [*(f"{panel_name(name)} = {name}" for name in sorted(panels) if rest)]
-        threads = sharing(loop, self.machine)
-        parted = threads > 1
-        first_row, end = ("i0", "i1") if parted else ("0", str(loop.length))
+        first_row, end = ("i0", "i1") if loop.threads > 1 else ("0", str(loop.length))
         head += [f"for i in range({first_row}, {end}, {loop.step}):", f"    s = slice(i, i + {loop.step})"]
         if rest and panels:
             short = [f"        {panel_name(name)} = {name}[:{rest}]" for name in sorted(panels)]
@@ -468,25 +468,31 @@ class Scheduler:
             elif placed.statement.operation in FREE_VIEWS and self.known(placed.statement):
                 self.named(placed.statement)
         lines = [*head, *(f"    {line}" for line in body)]
-        return [
-            *before,
-            *(self.in_parts(loop, threads, lines, sorted(panels), list(sums.values())) if parted else lines),
-        ]
+        if loop.threads > 1:
+            lines = self.in_parts(loop, lines, [*sorted(panels), *working], sums)
+        return [*before, *lines]
 
-    def in_parts(
-        self, loop: Loop, threads: int, lines: Sequence[str], panels: Sequence[str], sums: Sequence[str]
-    ) -> list[str]:
+    def in_parts(self, loop: Loop, lines: Sequence[str], buffers: Sequence[str], sums: Mapping[int, str]) -> list[str]:
         """The loop as a function of its first and last row, and the call that runs it in several threads."""
         self.writer.require("in_parts")
         name = f"g{self.loops.index(loop)}"
-        head = f"def {name}({', '.join(['i0', 'i1', *panels])}):"
-        start = [f"    {total} = 0.0" for total in sums]
-        answer = f"    return ({''.join(f'{total}, ' for total in sums)})"
-        buffers = "".join(f"{panel}, " for panel in panels)
-        call = f"in_parts({name}, {loop.length}, {loop.step}, {threads}, ({buffers}))"
-        totals = [f"    {total} += u[{place}]" for place, total in enumerate(sums)]
+        head = f"def {name}({', '.join(['i0', 'i1', *buffers])}):"
+        start = [f"    {total} = {self.zero(value)}" for value, total in sums.items()]
+        answer = f"    return ({''.join(f'{total}, ' for total in sums.values())})"
+        products = any(placed.statement.operation in PRODUCTS for placed in loop.body)
+        given = f"({''.join(f'{buffer}, ' for buffer in buffers)}), {products}"
+        call = f"in_parts({name}, {loop.length}, {loop.step}, {loop.threads}, {given})"
+        totals = [f"    {total} += u[{place}]" for place, total in enumerate(sums.values())]
         runs = [f"for u in {call}:", *totals] if totals else [call]
         return [head, *start, *(f"    {line}" for line in lines), answer, *runs]
+
+    def zero(self, value: int) -> str:
+        """The text of a new total."""
+        if not self.shapes[value]:
+            return "0.0"
+        self.writer.require("np")
+        self.writer.needs_dtype = True
+        return f"np.zeros({self.shapes[value]}, dtype)"
 
     def known(self, statement: Statement) -> bool:
         """Whether what a statement is made from has a name."""

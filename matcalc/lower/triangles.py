@@ -27,10 +27,11 @@ class Routines(NamedTuple):
     symm: Callable[..., Any]
     syr: Callable[..., Any]
     syrk: Callable[..., Any]
+    dot: Callable[..., Any]
 
 
-DOUBLE = Routines(blas.dsymv, blas.dsymm, blas.dsyr, blas.dsyrk)
-SINGLE = Routines(blas.ssymv, blas.ssymm, blas.ssyr, blas.ssyrk)
+DOUBLE = Routines(blas.dsymv, blas.dsymm, blas.dsyr, blas.dsyrk, blas.ddot)
+SINGLE = Routines(blas.ssymv, blas.ssymm, blas.ssyr, blas.ssyrk, blas.sdot)
 
 
 def _routines(triangle: Array) -> Routines:
@@ -112,8 +113,9 @@ def triangle_inner(triangle: Array, *others: Any) -> Any:
 
 def _inner(rows: Array, others: list[Array]) -> Any:
     """The sum of the entrywise product, that with several matrices in blocks that stay in the cache."""
-    if len(others) == 1:
-        return np.vdot(rows, others[0])
+    if len(others) == 1 and rows.size:
+        # NumPy's BLAS has threads of its own, which would wait beside those of SciPy's
+        return _routines(rows).dot(rows.reshape(-1), others[0].reshape(-1))
     total: Any = 0.0
     for start in range(0, len(rows), BLOCK):
         stop = start + BLOCK

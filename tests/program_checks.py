@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 
 from matcalc.calculus.derive import derivative as engine_derivative
-from matcalc.calculus.present import present
 from matcalc.derivation import Derivative, find_variable
 from matcalc.elaborate import elaborate
 from matcalc.errors import MatcalcError, NotDifferentiable, Unsupported
@@ -302,7 +301,7 @@ class Engine:
     def compare_formulas(self, expr: Expr, found: Derivative, got: Array) -> Outcome | None:
         """The printed formulas, read again."""
         self.stage = "present"
-        wrong = self.differs(self.evaluate(present(found.node)), got, SAME)
+        wrong = self.differs(self.evaluate(found._readable), got, SAME)
         if wrong is not None:
             return wrong
         for self.stage, text in (("text", found.formula), ("unicode", found.unicode)):
@@ -458,17 +457,27 @@ def one(task: tuple[int, int]) -> tuple[Case, Outcome]:
     return case, check(case)
 
 
-def run_many(tasks: Sequence[tuple[int, int]], jobs: int = 1, report: Report | None = None) -> Report:
-    """Check many programs, given by seed and number; their outcomes are added to a report."""
-    report = empty_report() if report is None else report
-    if jobs == 1:
-        for task in tasks:
-            report.add(*one(task))
-        return report
-    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-        for case, outcome in pool.imap_unordered(one, tasks, chunksize=20):
-            report.add(case, outcome)
+def run_many(tasks: Sequence[tuple[int, int]], jobs: int = 1, out: Path | None = None) -> Report:
+    """Check many programs, given by seed and number.
+
+    Parameters
+    ----------
+    tasks: seeds and numbers.
+    jobs: how many processes.
+    out: a file in which what was found so far is kept, should the run be stopped.
+    """
+    report = empty_report()
+    for case, outcome in map(one, tasks) if jobs == 1 else outcomes(tasks, jobs):
+        report.add(case, outcome)
+        if out is not None and report.total % BATCH == 0:
+            out.write_text(summary(report, reduce=False) + "\n", encoding="utf-8")
     return report
+
+
+def outcomes(tasks: Sequence[tuple[int, int]], jobs: int) -> Iterator[tuple[Case, Outcome]]:
+    """The programs with their outcomes, as they end; a process is replaced by a new one now and then."""
+    with multiprocessing.get_context("spawn").Pool(jobs, maxtasksperchild=200) as pool:
+        yield from pool.imap_unordered(one, tasks, chunksize=20)
 
 
 def short(array: Array | None) -> str:
@@ -520,11 +529,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             case = random_case(*task)
             print(f"# {case.name}  by {', '.join(case.wrt)}\n{case.text}\n")
         return
-    report = empty_report()
-    for start in range(0, len(tasks), BATCH):  # what was found is kept, should the run be stopped
-        run_many(tasks[start : start + BATCH], options.jobs, report)
-        if options.out is not None:
-            options.out.write_text(summary(report, reduce=False) + "\n", encoding="utf-8")
+    report = run_many(tasks, options.jobs, options.out)
     text = summary(report, reduce=not options.no_reduce, seconds=options.seconds)
     if options.out is not None:
         options.out.write_text(text + "\n", encoding="utf-8")

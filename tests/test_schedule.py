@@ -35,13 +35,14 @@ from matcalc.lower.panels import Loop, Machine, plan
 from matcalc.lower.runs import prepared, schedule, simple
 from matcalc.lower.specialize import specialize
 from matcalc.lower.threads import in_parts
+from tests.node_eval import evaluate
 from tests.plain_text import as_tuple, assert_close, plain_results
 
 EAGER = Machine(cache=0, shared=0, panel=1, stream=1e9, call=0, added=0, large=1)
 """A machine on which every loop gains, with panels of one row."""
 WIDE = EAGER._replace(panel=700)
 """The same with panels of some rows, of which the last one is short."""
-SHARING = EAGER._replace(panel=300, threads=3, parted=0)
+SHARING = EAGER._replace(panel=300, threads=3, parted=0, started=0)
 """One on which three threads share every loop that they can."""
 MACHINES = {"one row": EAGER, "some rows": WIDE, "whole": Machine(), "threads": SHARING}
 
@@ -531,3 +532,39 @@ def test_a_forked_process_has_threads_of_its_own() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "7\n"
+
+
+# --- truth values --------------------------------------------------------------------------------
+
+
+STEPS = ("max({0}, 0)", "max({0}, {1})", "abs({0})", "min({0}, 1)", "where({0} > {1}, {0}, 2 {1})", "({0} > 0) .* {1}")
+AROUND = ("{0}", "c .* {0}", "{0} .* {1}", "sin({0})", "{0}.^2", "-{0}", "c .* ({0} - {1})")
+
+
+def step_text(random: Random) -> str:
+    """A scalar of sums of functions with kinks, whose slopes are sums of truth values with factors in common."""
+    atoms = ["x", "y", "(x - 1)", "(x + y)", "(y - x)", "(2 x - y)"]
+    for _ in range(random.randint(2, 4)):
+        step = random.choice(STEPS).format(random.choice(atoms), random.choice(atoms))
+        atoms.append(f"({random.choice(AROUND).format(step, random.choice(atoms))})")
+    terms = [random.choice(("{0}", "c .* {0}", "2 {0}")).format(random.choice(atoms[-4:])) for _ in range(3)]
+    signs = random.choices((" + ", " - "), k=2)
+    return f"sum({terms[0]}{signs[0]}{terms[1]}{signs[1]}{terms[2]})"
+
+
+@pytest.mark.parametrize("start", range(0, 120, 40))
+def test_truth_values_count_as_numbers(start: int) -> None:
+    """``c (x > 0) + c (x > 1)`` is not c times "or": the sum of two truth values was taken for a truth value."""
+    declared = {"x": "vector(n)", "y": "vector(n)", "c": "vector(n)"}
+    generator = np.random.default_rng(start)
+    for seed in range(start, start + 40):
+        text = step_text(Random(seed))
+        value = mc.value_and_grad(text, ("x", "y"), vars=declared)
+        values = {name: 2 * generator.standard_normal(6) for name in "xyc"}
+        expr = Expr(text, declared)
+        slopes = [Derivative(expr, (name,), "gradient").raw for name in "xy"]
+        expected = [evaluate(slope, values, {"n": 6}) for slope in slopes]
+        for repeated in (1, 500):
+            arrays = {name: np.tile(array, repeated) for name, array in values.items()}
+            _, found = value(**{name: arrays[name] for name in value.args})
+            assert_close(found, [np.tile(slope, repeated) for slope in expected])

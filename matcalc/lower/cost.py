@@ -634,7 +634,7 @@ class _Counter:
 
     def parts(self, statement: Statement) -> int:
         """In how many parts of its rows a product of a schedule is taken."""
-        if statement.operation != "matmul" or self.planned is None:
+        if statement.operation != "matmul" or self.planned is None or self.machine.threads > 1:
             return 1
         first, second = (self.shape(operand) for operand in statement.operands)
         last = statement.operands[1]

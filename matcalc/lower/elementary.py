@@ -414,7 +414,9 @@ def _common(statement: Statement, seen: _Seen) -> Sequence[Statement]:
     for one, other in (first.operands, first.operands[::-1]):
         for again, last in (second.operands, second.operands[::-1]):
             whole = statement.shape in (seen.shapes.get(other), seen.shapes.get(last))  # type: ignore[arg-type]
-            if one == again and whole:
+            # of two truth values NumPy takes a sum as "or", and no difference
+            truths = are_truths(other, seen.definitions) and are_truths(last, seen.definitions)
+            if one == again and whole and not truths:
                 inner = statement._replace(target=seen.new(), operands=(other, last))
                 return inner, _as(statement, "np.multiply", one, inner.target)
     return ()

@@ -292,14 +292,18 @@ class _Planner:
 
     def threads(self, body: Sequence[Placed], length: int) -> int:
         """How many threads share the panels of a loop."""
-        entries = 0.0
+        entries = float(self.computed(body))
         for placed in body:
-            entries += prod(self.shapes[placed.statement.target])
             if placed.statement.operation in PRODUCTS:
                 operands = zip(placed.statement.operands, placed.cuts, strict=True)
                 read = sum(prod(self.shapes[x]) for x, axis in operands if isinstance(x, int) and axis is not None)
                 entries += max(read, self.work(placed, length)[0] * length / self.machine.multiplied)
         return max(1, min(self.machine.threads, int(entries / max(1, self.machine.parted))))
+
+    def computed(self, body: Sequence[Placed]) -> int:
+        """The entries that a loop computes, and does not only write."""
+        targets = [placed.statement.target for placed in body if placed.statement.operation not in WRITTEN]
+        return sum(prod(self.shapes[target]) for target in targets)
 
     def gain(self, body: Sequence[Placed], length: int, needed: set[int], threads: int) -> tuple[float, int]:
         """What a loop gains over whole passes, in nanoseconds, and the rows of a panel."""
@@ -348,8 +352,7 @@ class _Planner:
             operands = zip(placed.statement.operands, placed.cuts, strict=True)
             again += sum(self.bytes(x) for x, axis in operands if isinstance(x, int) and axis is None)
         if threads > 1:
-            entries = sum(prod(self.shapes[placed.statement.target]) for placed in body if placed.axis is not None)
-            entries += sum(prod(self.shapes[matrix]) for matrix in scaled)
+            entries = self.computed(body) + sum(prod(self.shapes[matrix]) for matrix in scaled)
             saved += (1 - 1 / threads) * self.machine.entry * entries - self.machine.started
         if products and self.machine.threads > threads:
             # threads share products of whole matrices, but not those of one panel
@@ -530,5 +533,8 @@ RULES: Mapping[str, Rule] = MappingProxyType(
 
 VIEWED = frozenset({"expand", "transpose", "first_column"})
 """Operations that compute nothing."""
+
+WRITTEN = frozenset({"outer", "outer_slices"})
+"""Operations that do little but write to memory, which one core does as quickly as several."""
 
 PRODUCTS = frozenset({"matmul", "weighted_gram"})

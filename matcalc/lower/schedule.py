@@ -343,7 +343,7 @@ class Scheduler:
 
     def parts(self, statement: Statement, target: str) -> list[str]:
         """The lines of a product that is quicker in parts of its rows, nothing where it is not."""
-        if statement.operation != "matmul":
+        if statement.operation != "matmul" or self.machine.threads > 1:
             return []
         left, right = statement.operands
         first, second = self.shapes.get(left, ()), self.shapes.get(right, ())  # type: ignore[arg-type]
@@ -386,8 +386,7 @@ class Scheduler:
                 flat = all(len(self.shapes[x]) <= 2 for x in statement.operands if isinstance(x, int))
                 return f"np.{'dot' if flat else 'matmul'}({', '.join(operands)}, {target})"
             case "outer":
-                whole = self.events[place].loop == NO_LOOP and self.machine.threads == 1
-                if whole and prod(self.shapes[statement.target]) >= LONG_OUTER:
+                if self.events[place].loop == NO_LOOP and prod(self.shapes[statement.target]) >= LONG_OUTER:
                     self.writer.require("outer_product")
                     return f"outer_product({operands[0]}, {operands[1]}[None], {target})"
                 return f"np.dot({operands[0]}, {operands[1]}[None], {target})"
@@ -469,7 +468,7 @@ class Scheduler:
                 self.named(placed.statement)
         lines = [*head, *(f"    {line}" for line in body)]
         if loop.threads > 1:
-            lines = self.in_parts(loop, lines, [*sorted(panels), *working], sums)
+            lines = self.in_parts(loop, lines, list(dict.fromkeys([*sorted(panels), *working])), sums)
         return [*before, *lines]
 
     def in_parts(self, loop: Loop, lines: Sequence[str], buffers: Sequence[str], sums: Mapping[int, str]) -> list[str]:

@@ -26,6 +26,7 @@ from matcalc.expr.dims import Dim
 from matcalc.expr.nodes import Node, Variable
 from matcalc.expression import Expr
 from matcalc.functions import program_arguments
+from matcalc.lower import threads as threads_module
 from matcalc.lower.batching import batch_products
 from matcalc.lower.compact import compact
 from matcalc.lower.elementary import elementary, is_ufunc
@@ -34,7 +35,7 @@ from matcalc.lower.overwriting import overwrite_dead
 from matcalc.lower.panels import Loop, Machine, plan
 from matcalc.lower.runs import prepared, schedule, simple
 from matcalc.lower.specialize import specialize
-from matcalc.lower.threads import in_parts
+from matcalc.lower.threads import _Library, _library, in_parts
 from tests.node_eval import evaluate
 from tests.plain_text import as_tuple, assert_close, plain_results
 
@@ -568,3 +569,60 @@ def test_truth_values_count_as_numbers(start: int) -> None:
             arrays = {name: np.tile(array, repeated) for name, array in values.items()}
             _, found = value(**{name: arrays[name] for name in value.args})
             assert_close(found, [np.tile(slope, repeated) for slope in expected])
+
+
+# --- products in threads -------------------------------------------------------------------------
+
+
+class Multiplier:
+    """Stands for the library that multiplies: how many threads it was told to use, one after another."""
+
+    def __init__(self) -> None:
+        self.told: list[int] = []
+        self.library = _Library(lambda: 4, self.told.append)
+
+
+def test_products_use_one_thread_while_threads_share_a_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    multiplier = Multiplier()
+    monkeypatch.setattr(threads_module, "_library", lambda: multiplier.library)
+
+    def part(first: int, last: int) -> tuple[int, list[int]]:
+        inner = in_parts(lambda start, stop: (stop - start,), 2, 1, 2, (), True)
+        return sum(size for (size,) in inner), list(multiplier.told)
+
+    assert in_parts(part, 3, 1, 1, (), True) == [(2, [1])]
+    assert multiplier.told == [1, 4]
+
+    def fail(first: int, last: int) -> tuple[()]:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        in_parts(fail, 3, 1, 2, (), True)
+    assert multiplier.told == [1, 4, 1, 4]
+
+
+def test_where_products_cannot_be_kept_to_one_thread_there_is_one_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads_module, "_library", lambda: None)
+    assert in_parts(lambda first, last: ((first, last),), 10, 2, 3, (), True) == [((0, 10),)]
+    assert len(in_parts(lambda first, last: ((first, last),), 10, 2, 3, (), False)) == 3
+
+
+def test_the_library_of_numpy_keeps_its_threads() -> None:
+    """A Hessian whose loop is shared, from several threads at once; then products use as many threads as before."""
+    f = mc.hessian("sum(log(1 + exp(-y .* (X w))))", "w", {"X": "matrix(N, d)", "y": "vector(N)", "w": "vector(d)"})
+    sizes = {"N": 30_000, "d": 40}
+    alone, shared = (schedule(f.compiled.program, sizes, Machine(threads=threads)) for threads in (1, 3))
+    assert alone is not None
+    assert shared is not None
+    assert "in_parts(g0, 30000, " in shared.text
+    generator = np.random.default_rng(3)
+    arrays = {"X": generator.standard_normal((30_000, 40)), "y": generator.standard_normal(30_000),
+              "w": generator.standard_normal(40)}  # fmt: skip
+    given = [arrays[name] for name in (argument.name for argument in f.compiled.arguments)]
+    run, expected = f.compiled._load(*shared), f.compiled._load(*alone)(*given)
+    library = _library()
+    before = library._count() if library is not None else 0
+    with ThreadPoolExecutor(3) as pool:
+        for found in pool.map(lambda _: run(*given), range(9)):
+            np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
+    assert library is None or (library._count() == before and library._inside == 0)

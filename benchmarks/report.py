@@ -1,7 +1,8 @@
 """Write the page of benchmarks anew from result files: ``python -m benchmarks.report results.json growth.json``.
 
 The parts of ``docs/reference/benchmarks.md`` between ``<!-- begin … -->`` and ``<!-- end … -->`` are replaced, the
-plots are drawn, and the results are kept beside them. Without files, the page is written from the kept results.
+plots are drawn, and the results are kept beside them, those on one thread and on two in a file each. What there is no
+new file for is written from the kept results.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from .peers import BASE, PEERS
-from .results import Results, Row, best_peer, from_json, geometric_mean, merged, ratio, read, to_json
+from .results import Results, Row, best_peer, geometric_mean, merged, ratio, read, to_json
 from .workloads import WORKLOADS, Case, Workload, table_cases
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "benchmarks.md"
 FOLDER = PAGE.with_suffix("")
-KEPT = FOLDER / "results.json"
+KEPT: Mapping[int, Path] = MappingProxyType({1: FOLDER / "results.json", 2: FOLDER / "two-threads.json"})
+"""The results that the page shows, by the number of threads."""
 
 OURS = "matcalc"
 WITH_NUMBA = "matcalc-numba"
@@ -229,34 +232,51 @@ def slug(name: str) -> str:
     return "-".join(re.findall(r"[a-z0-9]+", name.lower()))
 
 
-PARTS: Mapping[str, Callable[[Results], str]] = {
-    "machine": machine,
-    "peers": peers,
-    "standing": standing,
-    "times": times,
-    "missing": missing,
-    "first calls": first_calls,
-    "memory": memory,
-    "imports": imports,
-    "plots": plots,
-}
+Part = Callable[[Results], str]
+
+PARTS: Mapping[str, tuple[int, Part]] = MappingProxyType(
+    {
+        "machine": (1, machine),
+        "peers": (1, peers),
+        "standing": (1, standing),
+        "times": (1, times),
+        "missing": (1, missing),
+        "first calls": (1, first_calls),
+        "memory": (1, memory),
+        "imports": (1, imports),
+        "plots": (1, plots),
+        "two threads, standing": (2, standing),
+        "two threads, times": (2, times),
+    }
+)
+"""For a part of the page, of how many threads the results are that it shows, and what it says of them."""
 
 
-def rewritten(page: str, results: Results) -> str:
+def rewritten(page: str, results: Mapping[int, Results]) -> str:
     """The page with its parts written anew.
+
+    Parameters
+    ----------
+    page: the text.
+    results: by the number of threads.
 
     Raises
     ------
     ValueError: the page lacks a part.
     """
-    for name, part in PARTS.items():
+    for name, (threads, part) in PARTS.items():
         begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->\n"
         before, found, rest = page.partition(begin)
         _, closed, after = rest.partition(end)
         if not found or not closed:
             raise ValueError(f"the page has no part {name!r}")
-        page = f"{before}{begin}\n{part(results)}\n\n{end}{after}"
+        page = f"{before}{begin}\n{part(results[threads])}\n\n{end}{after}"
     return page
+
+
+def kept() -> dict[int, Results]:
+    """The results that the page shows, by the number of threads."""
+    return {threads: read(path) for threads, path in KEPT.items()}
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -266,16 +286,17 @@ def main(words: Sequence[str] | None = None) -> int:
         "files", nargs="*", type=Path, help="results of benchmarks.run: the table, then the points of plots"
     )
     arguments = made.parse_args(words)
-    if not arguments.files:
-        PAGE.write_text(rewritten(PAGE.read_text(encoding="utf-8"), read(KEPT)), encoding="utf-8")
-        return 0
-    from .plots import draw  # Matplotlib is optional
+    found = [read(path) for path in arguments.files]
+    for threads, path in KEPT.items():
+        parts = [results for results in found if results.threads == threads]
+        if parts:
+            path.write_text(to_json(merged(parts)), encoding="utf-8")
+    results = kept()
+    if any(part.threads == 1 for part in found):
+        from .plots import draw  # Matplotlib is optional
 
-    FOLDER.mkdir(exist_ok=True)
-    results = from_json(to_json(merged([read(path) for path in arguments.files])))
-    KEPT.write_text(to_json(results), encoding="utf-8")
-    for workload in drawn(results):
-        draw(workload, results.rows, FOLDER / f"{slug(workload.name)}.svg")
+        for workload in drawn(results[1]):
+            draw(workload, results[1].rows, FOLDER / f"{slug(workload.name)}.svg")
     PAGE.write_text(rewritten(PAGE.read_text(encoding="utf-8"), results), encoding="utf-8")
     return 0
 

@@ -55,6 +55,7 @@ STRUCTURES = (
 )
 
 UNARY = ("tanh", "sin", "sigmoid", "softplus", "exp", "relu", "abs")
+COMPARISONS = ("gt", "ge", "lt", "le")
 POSITIVE = ("exp", "sigmoid", "softplus")
 EXPONENTS = (2, 3, -1, -2, Fraction(1, 2), Fraction(-1, 2), Fraction(3, 2))
 
@@ -124,6 +125,8 @@ def _step(random: Random, pool: list[Node], positive: list[Node], made: list[Nod
             positive.append(result)
         if random.random() < 0.3 and result.shape:
             return elementwise("maximum", result, number(Fraction(1, 4)))
+        if random.random() < 0.2 and result.shape:
+            return elementwise(random.choice(COMPARISONS), result, number(Fraction(1, 7)))
         return result
     if kind == "call":
         return _call(random, pool, made)

@@ -23,7 +23,7 @@ from benchmarks.measure import Slice
 from benchmarks.peers import BASE, PEERS, Peer, load, matcalc, numpy_expert, numpy_naive
 from benchmarks.peers.array_losses import losses
 from benchmarks.peers.contract import Unsupported
-from benchmarks.report import KEPT, PAGE, PARTS, rewritten, standing, times
+from benchmarks.report import PAGE, PARTS, kept, rewritten, standing, times
 from benchmarks.results import (
     TOLERANCE,
     Results,
@@ -321,13 +321,13 @@ def test_results_survive_a_file_and_first_rows_are_kept() -> None:
 
 def test_the_page_shows_the_results_that_are_kept() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    assert page == rewritten(page, read(KEPT)), "run: python -m benchmarks.report"
+    assert page == rewritten(page, kept()), "run: python -m benchmarks.report"
     assert all(f"<!-- begin {name} -->" in page for name in PARTS)
 
 
 def test_a_page_without_a_part_is_refused() -> None:
     with pytest.raises(ValueError, match="no part 'machine'"):
-        rewritten("# Benchmarks\n", two_rows())
+        rewritten("# Benchmarks\n", {1: two_rows(), 2: two_rows()})
 
 
 # --- the command --------------------------------------------------------------------------------------

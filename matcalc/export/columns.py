@@ -254,3 +254,32 @@ def named_before_index(program: Program) -> Program:
 PASSES: tuple[Pass, ...] = (
     remove_dead_code, turn_products, name_inverses, fold_signs, inline_expressions, named_before_index,
 )  # fmt: skip
+
+
+ALIKE: Mapping[str, Row] = {
+    "diagonal": "diag({0})",
+    "cross": "cross({0}, {1})",
+    "lower_part": "tril({0})",
+    "inverse": "inv({0})",
+    "unit": unit("one_hot"),
+    "one_hot": of_sizes("one_hot"),
+    "arange": of_sizes("run_from"),
+    "embed": embedded("embed"),
+}
+"""Statements that the languages write in the same words."""
+
+FUNCTIONS_ALIKE: Mapping[str, Row] = {
+    "inv": "inv({0})",
+    "det": "det({0})",
+    "smooth_det": "det({0})",
+    "adj": "adjugate({0})",
+    "smooth_adj": "adjugate({0})",
+}
+"""Functions that they call by the same names."""
+
+ENTRYWISE = (
+    "abs", "acos", "acosh", "asin", "asinh", "atan", "atanh", "cbrt", "ceil", "cos", "cosh", "elu", "erf", "erfc",
+    "exp", "expm1", "floor", "gelu", "huber", "hypot", "leaky_relu", "log", "log10", "log1p", "log2", "normcdf",
+    "normpdf", "round", "selu", "sigmoid", "sign", "silu", "sin", "sinh", "softplus", "tan", "tanh",
+)  # fmt: skip
+"""Functions of numbers that they call by our names."""

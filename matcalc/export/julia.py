@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ..lower.program import Statement
 from ..lower.source import ADD, ATOM, MULTIPLY, POWER, Text, inside
 from . import columns
-from .columns import Words, embedded, of_sizes, of_vectors, plus_diagonal, spread, unit
+from .columns import Words, of_vectors, plus_diagonal, spread
 from .writer import Frame, Row, Syntax, Target, Writer
 
 WORDS = Words(
@@ -75,6 +75,7 @@ def _cumulative_sum(writer: Writer, statement: Statement) -> Text:
 
 STATEMENTS: Mapping[str, Row] = {
     **columns.rows(WORDS),
+    **columns.ALIKE,
     "add": _entrywise("+", ADD),
     "subtract": _entrywise("-", ADD),
     "multiply": _entrywise("*", MULTIPLY),
@@ -83,74 +84,22 @@ STATEMENTS: Mapping[str, Row] = {
     "power": _power,
     "sqrt": _map("sqrt"),
     "trace": "tr({0})",
-    "diagonal": "diag({0})",
-    "cross": "cross({0}, {1})",
-    "lower_part": "tril({0})",
     "cumulative_sum": _cumulative_sum,
     **{f"solve{kind}": "({0} \\ {1})" for kind in ("", "_symmetric")},
     "solve_spd": "(cholesky(Symmetric({0})) \\ {1})",
     "solve_lower": "(LowerTriangular({0}) \\ {1})",
     "solve_upper": "(UpperTriangular({0}) \\ {1})",
     "solve_diagonal": "(Diagonal({0}) \\ {1})",
-    "inverse": "inv({0})",
     "eye": "Matrix{Float64}(I, {p0}, {p0})",
     "triangle": "tril(ones({p0}, {p0}))",
-    "unit": unit("one_hot"),
-    "one_hot": of_sizes("one_hot"),
-    "arange": of_sizes("run_from"),
-    "embed": embedded("embed"),
     "embed_diagonal": "diagm({0})",
     "add_diagonal": plus_diagonal("I", "Diagonal({0})"),
 }
 
 FUNCTIONS: Mapping[str, Row] = {
-    **{
-        name: _map(name)
-        for name in (
-            "abs",
-            "acos",
-            "acosh",
-            "asin",
-            "asinh",
-            "atan",
-            "atanh",
-            "cbrt",
-            "ceil",
-            "cos",
-            "cosh",
-            "exp",
-            "expm1",
-            "floor",
-            "hypot",
-            "log",
-            "log10",
-            "log1p",
-            "log2",
-            "sign",
-            "sin",
-            "sinh",
-            "tan",
-            "tanh",
-            "sigmoid",
-            "softplus",
-            "silu",
-            "normpdf",
-            "normcdf",
-            "gelu",
-            "huber",
-            "elu",
-            "selu",
-            "leaky_relu",
-            "relu",
-            "step",
-            "erf",
-            "erfc",
-            "digamma",
-            "trigamma",
-        )
-    },
+    **{name: _map(name) for name in (*columns.ENTRYWISE, "relu", "step", "digamma", "trigamma")},
+    **columns.FUNCTIONS_ALIKE,
     "atan2": _map("atan"),
-    "round": _map("round"),
     "maximum": _map("max"),
     "minimum": _map("min"),
     "pow": _power,
@@ -173,12 +122,7 @@ FUNCTIONS: Mapping[str, Row] = {
     "var": of_vectors("variance({0})", "map(variance, eachrow({0}))", "variance({0})"),
     "std": of_vectors("sqrt(variance({0}))", "sqrt.(map(variance, eachrow({0})))", "sqrt(variance({0}))"),
     "norminf": of_vectors("norm({0}, Inf)", "", "norm({0}, Inf)"),
-    "inv": "inv({0})",
-    "det": "det({0})",
-    "smooth_det": "det({0})",
     "logdet": "logabsdet({0})[1]",
-    "adj": "adjugate({0})",
-    "smooth_adj": "adjugate({0})",
     "chol": "Matrix(cholesky(Symmetric({0})).L)",
     "eigvals": "eigvals(Symmetric({0}))",
     "eigmax": "eigmax(Symmetric({0}))",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ..lower.program import Statement
 from ..lower.source import ADD, ATOM, MULTIPLY, POWER, Text, inside
 from . import columns
-from .columns import Words, embedded, of_sizes, of_vectors, plus_diagonal, spread, unit
+from .columns import Words, of_vectors, plus_diagonal, spread
 from .writer import Frame, Row, Syntax, Target, Writer
 
 WORDS = Words(
@@ -93,6 +93,7 @@ ROWS = columns.rows(WORDS)
 
 STATEMENTS: Mapping[str, Row] = {
     **ROWS,
+    **columns.ALIKE,
     "add": _entrywise("+", ADD),
     "subtract": _entrywise("-", ADD),
     "multiply": _entrywise("*", MULTIPLY),
@@ -102,66 +103,17 @@ STATEMENTS: Mapping[str, Row] = {
     "sqrt": "sqrt({0})",
     "sum": _sum,
     "trace": "trace({0})",
-    "diagonal": "diag({0})",
-    "cross": "cross({0}, {1})",
-    "lower_part": "tril({0})",
     "cumulative_sum": _cumulative_sum,
     **{f"solve{kind}": "({0} \\ {1})" for kind in ("", "_symmetric", "_spd", "_lower", "_upper", "_diagonal")},
-    "inverse": "inv({0})",
     "eye": "eye({p0})",
     "triangle": "tril(ones({p0}))",
-    "unit": unit("one_hot"),
-    "one_hot": of_sizes("one_hot"),
-    "arange": of_sizes("run_from"),
-    "embed": embedded("embed"),
     "embed_diagonal": "diag({0})",
     "add_diagonal": plus_diagonal("eye({0})", "diag({0})"),
 }
 
 FUNCTIONS: Mapping[str, Row] = {
-    **{
-        name: _map(name)
-        for name in (
-            "abs",
-            "acos",
-            "acosh",
-            "asin",
-            "asinh",
-            "atan",
-            "atan2",
-            "atanh",
-            "ceil",
-            "cos",
-            "cosh",
-            "erf",
-            "erfc",
-            "exp",
-            "expm1",
-            "floor",
-            "hypot",
-            "log",
-            "log10",
-            "log1p",
-            "log2",
-            "round",
-            "sign",
-            "sin",
-            "sinh",
-            "tan",
-            "tanh",
-            "selu",
-            "sigmoid",
-            "softplus",
-            "silu",
-            "normpdf",
-            "normcdf",
-            "gelu",
-            "huber",
-            "elu",
-            "leaky_relu",
-            "cbrt",
-        )
-    },
+    **{name: _map(name) for name in (*columns.ENTRYWISE, "atan2")},
+    **columns.FUNCTIONS_ALIKE,
     "eq": _comparison("=="),
     "ne": _comparison("~="),
     "lt": _comparison("<"),
@@ -189,12 +141,7 @@ FUNCTIONS: Mapping[str, Row] = {
     "var": of_vectors("var({0}, 1)", "var({0}, 1, 2)", "var(reshape({0}, [], 1), 1)"),
     "std": of_vectors("std({0}, 1)", "std({0}, 1, 2)", "std(reshape({0}, [], 1), 1)"),
     "norminf": of_vectors("max(abs({0}))", "", "max(max(abs({0})))"),
-    "inv": "inv({0})",
-    "det": "det({0})",
-    "smooth_det": "det({0})",
     "logdet": "logdet({0})",
-    "adj": "adjugate({0})",
-    "smooth_adj": "adjugate({0})",
     "chol": "chol({0}, 'lower')",
     "eigvals": "sort(eig({0}))",
     "eigmax": "max(eig({0}))",

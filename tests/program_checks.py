@@ -12,8 +12,9 @@ import sys
 import time
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,12 @@ from matcalc.errors import MatcalcError, NotDifferentiable, Unsupported
 from matcalc.expr.dims import Dim
 from matcalc.expression import Expr
 from matcalc.expression import read as engine_read
+from matcalc.functions import program_arguments
 from matcalc.notation.text import to_text
 from matcalc.syntax.ast import Ast, Name, Num, Program
 from tests import node_eval
 from tests.oracle import Array, Differentiator, NotAnalyticError, derivative, evaluate, read, structure_of
+from tests.plain_text import MACHINES, plain_results, scheduled_results
 from tests.random_programs import SIZES, Case, random_case, values_of
 
 SECONDS = 2.0
@@ -121,7 +124,7 @@ def relative_error(got: Array, expected: Array) -> float:
     return float(np.max(np.abs(got - expected)) / max(1e-2, float(np.max(np.abs(expected)))))
 
 
-def check(case: Case, seconds: float = SECONDS) -> Outcome:
+def check(case: Case, seconds: float = SECONDS, *, scheduled: bool = False) -> Outcome:
     """Compare the engine with the oracle on one program.
 
     >>> check(Case("x^T x", {"x": "vector(n)"}, ("x",), "0")).kind
@@ -131,6 +134,7 @@ def check(case: Case, seconds: float = SECONDS) -> Outcome:
     ----------
     case: the program.
     seconds: the time the engine has.
+    scheduled: whether to try the texts for large arrays as well.
     """
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -141,7 +145,7 @@ def check(case: Case, seconds: float = SECONDS) -> Outcome:
             return Outcome("skipped", "oracle", "too slow")
         if isinstance(told, Outcome):
             return told
-        engine = Engine(case, *told)
+        engine = Engine(case, *told, scheduled=scheduled)
         try:
             with limited(seconds):
                 return engine.compare()
@@ -223,8 +227,9 @@ def is_stable(case: Case, slope: Array, error: float) -> bool:
 class Engine:
     """The engine on one program; ``stage`` says how far it got."""
 
-    def __init__(self, case: Case, value: Array, slope: Array, tolerance: float) -> None:
+    def __init__(self, case: Case, value: Array, slope: Array, tolerance: float, *, scheduled: bool = False) -> None:
         self.case = case
+        self.scheduled = scheduled
         self.value = value
         self.slope = slope
         self.tolerance = tolerance
@@ -295,6 +300,11 @@ class Engine:
         wrong = self.differs(self.call(found.compile()), got, SAME)
         if wrong is not None:
             return wrong
+        if self.scheduled:
+            self.stage = "derivative for large arrays"
+            wrong = self.compare_schedules(expr, found, got)
+            if wrong is not None:
+                return wrong
         self.stage = "compiled value"
         return self.differs(self.call(expr.compile()), self.value, SAME) or refused or Outcome("ok")
 
@@ -311,6 +321,19 @@ class Engine:
                 return wrong
         self.stage = "latex"
         assert found.latex
+        return None
+
+    def compare_schedules(self, expr: Expr, found: Derivative, got: Array) -> Outcome | None:
+        """The texts for large arrays, on machines where every loop gains."""
+        nodes = [found.node]
+        plain = plain_results(nodes, program_arguments(expr, nodes), self.values, self.sizes)
+        if plain is None:
+            return None
+        for machine in MACHINES.values():
+            results = scheduled_results(plain.function, plain.sizes, plain.arrays, machine)
+            wrong = None if results is None else self.differs(np.asarray(results[0], dtype=float), got, SAME)
+            if wrong is not None:
+                return wrong
         return None
 
     def call(self, function: Any) -> Array:
@@ -448,16 +471,18 @@ def empty_report() -> Report:
     return Report(Counter(), defaultdict(list), Counter())
 
 
-def one(task: tuple[int, int]) -> tuple[Case, Outcome]:
+def one(task: tuple[int, int], *, scheduled: bool = False) -> tuple[Case, Outcome]:
     try:
         case = random_case(*task)
     except MatcalcError as error:
         text = error.source or ""
         return Case(text, {}, ("x",), "", name=f"{task[0]}/{task[1]}"), Outcome("refusal", "generator", str(error))
-    return case, check(case)
+    return case, check(case, scheduled=scheduled)
 
 
-def run_many(tasks: Sequence[tuple[int, int]], jobs: int = 1, out: Path | None = None) -> Report:
+def run_many(
+    tasks: Sequence[tuple[int, int]], jobs: int = 1, out: Path | None = None, *, scheduled: bool = False
+) -> Report:
     """Check many programs, given by seed and number.
 
     Parameters
@@ -465,19 +490,23 @@ def run_many(tasks: Sequence[tuple[int, int]], jobs: int = 1, out: Path | None =
     tasks: seeds and numbers.
     jobs: how many processes.
     out: a file in which what was found so far is kept, should the run be stopped.
+    scheduled: whether to try the texts for large arrays as well.
     """
     report = empty_report()
-    for case, outcome in map(one, tasks) if jobs == 1 else outcomes(tasks, jobs):
+    each = partial(one, scheduled=scheduled)
+    for case, outcome in map(each, tasks) if jobs == 1 else outcomes(each, tasks, jobs):
         report.add(case, outcome)
         if out is not None and report.total % BATCH == 0:
             out.write_text(summary(report, reduce=False) + "\n", encoding="utf-8")
     return report
 
 
-def outcomes(tasks: Sequence[tuple[int, int]], jobs: int) -> Iterator[tuple[Case, Outcome]]:
+def outcomes(
+    each: Callable[[tuple[int, int]], tuple[Case, Outcome]], tasks: Sequence[tuple[int, int]], jobs: int
+) -> Iterator[tuple[Case, Outcome]]:
     """The programs with their outcomes, as they end; a process is replaced by a new one now and then."""
     with multiprocessing.get_context("spawn").Pool(jobs, maxtasksperchild=200) as pool:
-        yield from pool.imap_unordered(one, tasks, chunksize=20)
+        yield from pool.imap_unordered(each, tasks, chunksize=20)
 
 
 def short(array: Array | None) -> str:
@@ -520,6 +549,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--no-reduce", action="store_true")
     parser.add_argument("--seconds", type=float, default=10.0, help="for each reduction")
+    parser.add_argument("--scheduled", action="store_true", help="try the texts for large arrays as well")
     parser.add_argument("--show", action="store_true", help="only print the programs")
     parser.add_argument("--out", type=Path, default=None, help="also write the report to this file")
     options = parser.parse_args(arguments)
@@ -529,7 +559,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             case = random_case(*task)
             print(f"# {case.name}  by {', '.join(case.wrt)}\n{case.text}\n")
         return
-    report = run_many(tasks, options.jobs, options.out)
+    report = run_many(tasks, options.jobs, options.out, scheduled=options.scheduled)
     text = summary(report, reduce=not options.no_reduce, seconds=options.seconds)
     if options.out is not None:
         options.out.write_text(text + "\n", encoding="utf-8")

@@ -28,43 +28,14 @@ from matcalc.expression import Expr
 from matcalc.functions import program_arguments
 from matcalc.lower import threads as threads_module
 from matcalc.lower.batching import batch_products
-from matcalc.lower.compact import compact
 from matcalc.lower.elementary import elementary, is_ufunc
-from matcalc.lower.function import PLANNED, SIGNATURES, Compiled, compile_function
-from matcalc.lower.overwriting import overwrite_dead
+from matcalc.lower.function import PLANNED, SIGNATURES, compile_function
 from matcalc.lower.panels import Loop, Machine, plan
 from matcalc.lower.runs import prepared, schedule, simple
 from matcalc.lower.specialize import specialize
 from matcalc.lower.threads import _Library, _library, in_parts
 from tests.node_eval import evaluate
-from tests.plain_text import as_tuple, assert_close, plain_results
-
-EAGER = Machine(cache=0, shared=0, panel=1, stream=1e9, call=0, added=0, large=1)
-"""A machine on which every loop gains, with panels of one row."""
-WIDE = EAGER._replace(panel=700)
-"""The same with panels of some rows, of which the last one is short."""
-SHARING = EAGER._replace(panel=300, threads=3, parted=0, started=0)
-"""One on which three threads share every loop that they can."""
-MACHINES = {"one row": EAGER, "some rows": WIDE, "whole": Machine(), "threads": SHARING}
-
-
-def scheduled(function: Compiled, sizes: Mapping[str, int], arrays: Sequence[Any], machine: Machine) -> Any:
-    """The results of the scheduled text, or None where there is none."""
-    planned = schedule(function.program, sizes, machine, always=True)
-    if planned is None:
-        return None
-    run = function._load(*planned)
-    with np.errstate(all="ignore"):
-        first = as_tuple(run(*arrays))
-        kept = [np.array(result) for result in first]
-        # a second call uses the same buffers, and leaves what was returned alone
-        second = as_tuple(run(*arrays))
-    for one, two, copy in zip(first, second, kept, strict=True):
-        np.testing.assert_array_equal(one, copy)
-        np.testing.assert_array_equal(one, two)
-        assert not np.ndim(one) or not np.shares_memory(one, two)
-        assert not any(np.shares_memory(one, array) for array in arrays)
-    return kept
+from tests.plain_text import MACHINES, WIDE, assert_close, compacted, plain_results, scheduled_results
 
 
 def assert_same(nodes: Sequence[Node], arguments: Sequence[Any], values: Mapping[str, Any], known: Any) -> int:
@@ -74,7 +45,7 @@ def assert_same(nodes: Sequence[Node], arguments: Sequence[Any], values: Mapping
         return 0
     loops = 0
     for machine in MACHINES.values():
-        found = scheduled(plain.function, plain.sizes, plain.arrays, machine)
+        found = scheduled_results(plain.function, plain.sizes, plain.arrays, machine)
         if found is None:
             continue
         special = simple(plain.function.program, plain.sizes)
@@ -82,18 +53,6 @@ def assert_same(nodes: Sequence[Node], arguments: Sequence[Any], values: Mapping
         assert_close(found, plain.results)
     assert_close(compacted(plain.function, plain.sizes, plain.arrays), plain.results)
     return loops
-
-
-def compacted(function: Compiled, sizes: Mapping[str, int], arrays: Sequence[Any]) -> Any:
-    """The results of the text for small arrays, with its numbers as Python's and as arrays without axes."""
-    run = function._load(*compact(overwrite_dead(simple(function.program, sizes))))
-    with np.errstate(all="ignore"):
-        first, second = (as_tuple(kind(*arrays)) for kind in (run, getattr(run, "in_doubles", run)))
-    for one, two in zip(first, second, strict=True):
-        np.testing.assert_array_equal(one, two)
-        assert np.asarray(one).dtype == np.asarray(two).dtype
-        assert not np.ndim(one) or not any(np.shares_memory(one, array) for array in (*arrays, two))
-    return first
 
 
 # --- the same numbers ----------------------------------------------------------------------------
@@ -422,7 +381,7 @@ def test_the_steps_of_a_recurrence_take_one_product() -> None:
     expected = plain(f, arrays)
     given = [arrays[argument.name] for argument in f.compiled.arguments]
     for machine in MACHINES.values():
-        found = scheduled(f.compiled, sizes, given, machine)
+        found = scheduled_results(f.compiled, sizes, given, machine)
         for one, two in zip(found, expected, strict=True):
             np.testing.assert_allclose(one, two, rtol=0, atol=1e-12 * np.abs(two).max())
 
@@ -448,7 +407,7 @@ def test_sums_of_products(text: str) -> None:
     ]
     expected = plain(f, dict(zip([a.name for a in f.compiled.arguments], given, strict=True)))
     for machine in MACHINES.values():
-        found = scheduled(f.compiled, sizes, given, machine)
+        found = scheduled_results(f.compiled, sizes, given, machine)
         for one, two in zip(found, expected, strict=True):
             np.testing.assert_allclose(one, two, rtol=0, atol=1e-12 * np.abs(two).max())
 

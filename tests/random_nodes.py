@@ -80,14 +80,16 @@ def data(random: Random, dtype: Any = float) -> dict[str, Any]:
     return values
 
 
-def random_graph(random: Random, steps: int = 8) -> Node:
-    """A node that was built from variables and constant tensors in some random steps."""
+def random_graph(random: Random, steps: int = 8, *, comparing: bool = False) -> Node:
+    """A node that was built from variables and constant tensors in some random steps, with comparisons if wanted."""
     pool: list[Node] = list(VARIABLES)
     positive: list[Node] = [node for node in VARIABLES if "positive" in node.properties]
     made: list[Node] = []
     for _ in range(steps):
         try:
             node = _step(random, pool, positive, made)
+            if comparing and node.shape and random.random() < 0.1:
+                node = elementwise(random.choice(COMPARISONS), node, number(Fraction(1, 7)))
         except MatcalcError:
             # a random product may divide by zero; the builder refuses it
             continue
@@ -125,8 +127,6 @@ def _step(random: Random, pool: list[Node], positive: list[Node], made: list[Nod
             positive.append(result)
         if random.random() < 0.3 and result.shape:
             return elementwise("maximum", result, number(Fraction(1, 4)))
-        if random.random() < 0.2 and result.shape:
-            return elementwise(random.choice(COMPARISONS), result, number(Fraction(1, 7)))
         return result
     if kind == "call":
         return _call(random, pool, made)

@@ -464,3 +464,20 @@ def test_the_notation_can_be_forced() -> None:
     assert mc.parse("Ax", syntax="text").order == ("Ax",)
     with pytest.raises(UsageError, match="there is no syntax 'tex'"):
         mc.parse("x", syntax="tex")
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("q = (A^2)^\\top\nq[1, 2]", "q = (A^2)^T; q[1, 2]"),
+        ("B = A^\\top\nx^T B x", "B = A^T; x^T B x"),
+        ("f(z) = A^\\top z\nf(x)^\\top f(x)", "f(z) = A^T z; f(x)^T f(x)"),
+        ("J = x^\\top A x\n + b^\\top x", "x^T A x + b^T x"),
+        ("y = A^\\top\n x", "A^T x"),
+    ],
+)
+def test_lines_that_define_what_later_lines_use_are_statements(text: str, same: str) -> None:
+    """``B = A^\\top`` and ``x^T B x`` below it were read as one product, in which B was a variable."""
+    found, wanted = mc.parse(text), mc.parse(same)
+    assert found.vars == wanted.vars
+    assert found.node == wanted.node
